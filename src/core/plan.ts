@@ -1,0 +1,64 @@
+/**
+ * The plan: who is sent to, in what order, and who is left out and why. Whose window closes first goes first. All messages
+ * take one turn of equal length, so going through the people in that order and leaving out whoever is too late loses the
+ * fewest (the unit-length case of Moore and Hodgson's rule); a person who is left out takes no turn.
+ */
+import { closesAt, windowState, type LastOpener, type WindowSettings } from './window.js';
+
+export const SKIP_REASONS = [
+  'window_closed',
+  'window_unknown',
+  'window_closes_before_turn',
+  'opted_out',
+  'duplicate',
+  'invalid',
+] as const;
+export type SkipReason = (typeof SKIP_REASONS)[number];
+
+/** What the store knows of one person with one account. */
+export interface Standing {
+  last: LastOpener | null;
+  optedOut: boolean;
+}
+
+/** How a person enters the plan: left out with a reason, or queued until their window closes (null: no window needed). */
+export type Admission = { reason: SkipReason } | { reason: null; closesAt: number | null };
+
+export function admit(standing: Standing, now: number, settings: WindowSettings, windowNeeded: boolean): Admission {
+  if (standing.optedOut) return { reason: 'opted_out' };
+  if (!windowNeeded) return { reason: null, closesAt: null };
+  const state = windowState(standing.last, now, settings);
+  if (state === 'open' && standing.last) return { reason: null, closesAt: closesAt(standing.last.openedAt, settings) };
+  return { reason: state === 'unknown' ? 'window_unknown' : 'window_closed' };
+}
+
+/** Messages a second; `Infinity` for no limit. */
+export type Pace = number;
+
+/** Gives out turns to people in the order in which their windows close, and refuses those whose turn would come too late. */
+export class TurnTaker {
+  #taken = 0;
+  readonly #startAt: number;
+  readonly #interval: number;
+
+  constructor(startAt: number, pace: Pace) {
+    this.#startAt = startAt;
+    this.#interval = 1000 / pace;
+  }
+
+  /** Whether somebody whose window closes then gets a turn before it does. */
+  take(closing: number | null): boolean {
+    if (closing !== null && this.#startAt + this.#taken * this.#interval >= closing) return false;
+    this.#taken += 1;
+    return true;
+  }
+
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /** When the last turn given out so far is over. */
+  get finishAt(): number {
+    return Math.ceil(this.#startAt + this.#taken * this.#interval);
+  }
+}

@@ -1,0 +1,305 @@
+/**
+ * Every interface between the rules and the world. Adapters implement these; `cli/context.ts` alone chooses which.
+ */
+import type { CampaignState, Counts, DeliveryError, Outcome, RowState, StopCause } from './core/delivery.js';
+import type { Finding, SheetLimits, SheetOrigin } from './core/finding.js';
+import type { SkipReason, Standing } from './core/plan.js';
+import type { Cell, SheetRow } from './core/sheet.js';
+import type { Channel, Message, Template } from './core/template.js';
+import type { LastOpener, Opener, WindowSettings } from './core/window.js';
+
+export interface Clock {
+  /** Milliseconds since 1970, UTC. */
+  now(): number;
+  /** Resolves after `ms`, or at once when the signal aborts; never rejects. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+export interface Random {
+  /** In [0, 1). */
+  next(): number;
+}
+
+// ---------------------------------------------------------------------------------------------------- accounts, templates
+
+export type ProviderName = 'graph' | 'cams' | 'twilio' | 'sandbox';
+
+/** A sending identity as the configuration describes it; secrets are read only when a provider is made. */
+export interface Account {
+  name: string;
+  channel: Channel;
+  provider: ProviderName;
+  /** Page id, Instagram account id or phone number. */
+  id: string;
+  /** Messages a second. */
+  pace: number;
+}
+
+/** The templates of the workspace, then the starters. */
+export interface TemplateLibrary {
+  list(): Promise<TemplateEntry[]>;
+}
+
+export interface TemplateEntry {
+  /** Where the template stands, for messages. */
+  file: string;
+  template: Template;
+  /** Comes with pagecast rather than from the workspace. */
+  starter: boolean;
+}
+
+// ---------------------------------------------------------------------------------------------------- providers
+
+export interface OutgoingMessage {
+  userId: string;
+  message: Message;
+  /** Names the campaign and the row; comes back in echoes. At most 999 characters. */
+  metadata: string;
+}
+
+export interface Capabilities {
+  /** Messages that one call to `send` may hold. */
+  maxBatch: number;
+  /** Messages a second when the configuration says nothing. */
+  defaultPace: number;
+  /** Whether registered templates can be sent; if not, they are refused before anything is planned. */
+  registeredTemplates: boolean;
+}
+
+export interface Provider {
+  readonly capabilities: Capabilities;
+  /** Sends each message once and never throws for one of them: one outcome for each message, in their order. */
+  send(batch: readonly OutgoingMessage[]): Promise<Outcome[]>;
+  close(): Promise<void>;
+}
+
+// ---------------------------------------------------------------------------------------------------- sheets
+
+export interface SheetDraft {
+  template: Template;
+  channel: Channel;
+  header: readonly string[];
+  origin: SheetOrigin;
+  /** For each column: what belongs there, and an example. */
+  help: readonly { text: string; example: string }[];
+}
+
+export interface Sheets {
+  /** Writes an empty recipient sheet. @throws Failure FILE_EXISTS, FILE_UNWRITABLE */
+  create(path: string, draft: SheetDraft, overwrite: boolean): Promise<void>;
+  /** Opens a workbook or CSV file for one pass. @throws SheetFault when the file as a whole cannot be read */
+  open(path: string, limits: SheetLimits): Promise<OpenSheet>;
+  /** Starts a marked copy beside a reading. */
+  mark(path: string, header: readonly Cell[]): Promise<MarkedCopy>;
+  /** Writes a table of texts, all cells as text, as .xlsx or .csv by the path's ending; CSV without formulas. */
+  exportTable(path: string, header: readonly string[], rows: AsyncIterable<readonly string[]>): Promise<number>;
+}
+
+export interface OpenSheet {
+  /** What the workbook says it was made from; null for CSV and for workbooks made elsewhere. */
+  readonly origin: SheetOrigin | null;
+  readonly header: readonly Cell[];
+  /** Rows after the header, in batches. @throws SheetFault */
+  rows(): AsyncIterable<SheetRow[]>;
+  close(): Promise<void>;
+}
+
+/** The file as a whole cannot be read; carries the finding that says why. */
+export class SheetFault extends Error {
+  readonly finding: Finding;
+
+  constructor(finding: Finding) {
+    super(finding.code);
+    this.name = 'SheetFault';
+    this.finding = finding;
+  }
+}
+
+export interface MarkedCopy {
+  /** @param notes the sentences for this row, and the columns (from 0) they are about */
+  add(row: SheetRow, notes: readonly { column: number | null; text: string }[]): Promise<void>;
+  finish(): Promise<void>;
+  abandon(): Promise<void>;
+}
+
+// ---------------------------------------------------------------------------------------------------- store
+
+export interface OpenerEvent {
+  userId: string;
+  openedAt: number;
+  opener: Opener;
+}
+
+export interface NewCampaign {
+  id: string;
+  account: string;
+  template: Template;
+  /** What the recipients came from, for people: a file's name or "typed in". */
+  source: string;
+  pace: number;
+  /** Names of the template's variables, in the order of a row's values. */
+  variables: readonly string[];
+  createdAt: number;
+}
+
+export interface StagedRow {
+  /** The sheet's row number, or 1, 2, … for typed-in ids. */
+  seq: number;
+  userId: string;
+  values: readonly string[];
+  reason: SkipReason | null;
+  closesAt: number | null;
+  opener: Opener | null;
+}
+
+/** One person's place in a plan's order. */
+export interface QueuePlace {
+  seq: number;
+  closesAt: number | null;
+}
+
+export interface Campaign {
+  id: string;
+  account: string;
+  template: Template;
+  source: string;
+  variables: readonly string[];
+  pace: number;
+  state: CampaignState;
+  /** Why it stands still; null unless stopped. */
+  stop: { cause: StopCause; error: DeliveryError | null } | null;
+  /** Of the recipients and their values, in any order. */
+  digest: string | null;
+  createdAt: number;
+  approvedAt: number | null;
+  startedAt: number | null;
+  finishedAt: number | null;
+}
+
+export interface Approval {
+  digest: string;
+  /** The version of the policy text that was accepted. */
+  policy: string;
+  /** Whether the same content may go out again. */
+  again: boolean;
+  now: number;
+}
+
+export interface QueuedRow {
+  seq: number;
+  userId: string;
+  values: readonly string[];
+  attempts: number;
+}
+
+/** What a run writes down at once: all of it is durable, or none. */
+export interface RunStep {
+  settled: readonly Settlement[];
+  skipped: readonly { seq: number; reason: SkipReason }[];
+  started: readonly number[];
+}
+
+export interface Settlement {
+  seq: number;
+  state: 'sent' | 'failed' | 'unknown' | 'queued';
+  messageId?: string;
+  error?: DeliveryError;
+  /** For a row that goes back to the queue: not before this instant. */
+  notBefore?: number;
+}
+
+export interface CampaignSummary {
+  counts: Counts;
+  /** Skipped rows by reason. */
+  skip: Partial<Record<SkipReason, number>>;
+  /** Failed and unknown rows by error code. */
+  errors: Record<string, number>;
+  /** Failed and unknown rows by the opener that had opened the person's window. */
+  refusedByOpener: Record<string, number>;
+}
+
+export interface MessageFilter {
+  campaign?: string;
+  state?: RowState;
+  userId?: string;
+}
+
+export interface MessageRow {
+  campaign: string;
+  seq: number;
+  userId: string;
+  values: readonly string[];
+  state: RowState;
+  reason: SkipReason | null;
+  opener: Opener | null;
+  closesAt: number | null;
+  attempts: number;
+  startedAt: number | null;
+  settledAt: number | null;
+  messageId: string | null;
+  error: DeliveryError | null;
+}
+
+/** The ledger, the windows and the opt-outs. Operations are by intent; every write of a run is fenced by its lease. */
+export interface Store {
+  /** Moves windows forward, never back. @returns how many moved */
+  recordOpeners(account: string, events: readonly OpenerEvent[]): Promise<number>;
+  /** The last event of each opener of one user. */
+  openersOf(account: string, userId: string): Promise<LastOpener[]>;
+  /** What is known of each of these people, in their order; only enabled openers count. */
+  standings(account: string, userIds: readonly string[], window: WindowSettings): Promise<Standing[]>;
+
+  /** Opens a plan. Abandoned plans of former days are thrown away. */
+  draft(campaign: NewCampaign): Promise<void>;
+  stage(campaign: string, rows: readonly StagedRow[]): Promise<void>;
+  /** The queued rows of a plan in the order in which they will be sent: closing time, then sheet order. */
+  order(campaign: string): AsyncIterable<QueuePlace[]>;
+  leaveOut(campaign: string, seqs: readonly number[], reason: SkipReason): Promise<void>;
+  discard(campaign: string): Promise<void>;
+  /** Makes a plan a campaign. @returns the campaign that sent the same within the last 24 hours, unless `again` */
+  approve(campaign: string, approval: Approval): Promise<{ sentBefore: Campaign | null }>;
+
+  /** Marks a campaign running. @throws Failure CAMPAIGN_STATE, LEASE_LOST */
+  start(lease: Lease, campaign: string, now: number): Promise<void>;
+  /** The next rows to send, in order. */
+  next(campaign: string, limit: number, now: number): Promise<QueuedRow[]>;
+  /** When the first row that waits for another attempt may be tried; null when none waits. */
+  nextAttemptAt(campaign: string): Promise<number | null>;
+  /** Writes a step durably. @returns whether the campaign is still to run; if not, nothing was started */
+  record(lease: Lease, campaign: string, step: RunStep, now: number): Promise<boolean>;
+  /** Ends a run. A campaign becomes `finished` only when nothing is queued or started. */
+  conclude(
+    lease: Lease,
+    campaign: string,
+    end: { state: 'finished' } | { state: 'paused' } | { state: 'stopped'; stop: NonNullable<Campaign['stop']> },
+    now: number,
+  ): Promise<void>;
+  /** Puts failed, skipped or unknown rows back into the queue; only ever at a person's wish. @returns how many */
+  requeue(campaign: string, places: readonly QueuePlace[]): Promise<number>;
+
+  campaign(id: string): Promise<Campaign | null>;
+  /** Newest first; plans that were never approved are left out. */
+  campaigns(): Promise<Campaign[]>;
+  summary(campaign: string): Promise<CampaignSummary>;
+  messages(filter: MessageFilter): AsyncIterable<MessageRow[]>;
+  close(): Promise<void>;
+}
+
+// ---------------------------------------------------------------------------------------------------- engine
+
+/** The right to send for an account. The fence grows with every owner, so that a former owner's late writes fail. */
+export interface Lease {
+  account: string;
+  fence: number;
+  /** No message may leave before this instant, so that the pace holds across runs. */
+  freeAt: number;
+}
+
+/** Who works on which account. */
+export interface Engine {
+  /** Takes an account. Rows that a dead owner left `started` become `unknown`. @returns null while somebody else has it */
+  own(account: string, now: number): Promise<Lease | null>;
+  /** @throws Failure LEASE_LOST */
+  renew(lease: Lease, now: number): Promise<void>;
+  release(lease: Lease, freeAt: number): Promise<void>;
+}
