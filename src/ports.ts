@@ -90,7 +90,7 @@ export interface Sheets {
   /** Opens a workbook or CSV file for one pass. @throws SheetFault when the file as a whole cannot be read */
   open(path: string, limits: SheetLimits): Promise<OpenSheet>;
   /** Starts a marked copy beside a reading. */
-  mark(path: string, header: readonly Cell[]): Promise<MarkedCopy>;
+  mark(path: string, header: readonly Cell[], origin: SheetOrigin | null): Promise<MarkedCopy>;
   /** Writes a table of texts, all cells as text, as .xlsx or .csv by the path's ending; CSV without formulas. */
   exportTable(path: string, header: readonly string[], rows: AsyncIterable<readonly string[]>): Promise<number>;
 }
@@ -246,6 +246,8 @@ export interface Store {
   recordOpeners(account: string, events: readonly OpenerEvent[]): Promise<number>;
   /** The last event of each opener of one user. */
   openersOf(account: string, userId: string): Promise<LastOpener[]>;
+  /** Everybody with a window for this account, in batches. */
+  people(account: string): AsyncIterable<string[]>;
   /** What is known of each of these people, in their order; only enabled openers count. */
   standings(account: string, userIds: readonly string[], window: WindowSettings): Promise<Standing[]>;
 

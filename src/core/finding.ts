@@ -19,19 +19,19 @@ export interface FindingArguments {
     reason: 'old_excel' | 'not_a_workbook' | 'encoding' | 'damaged' | 'forbidden_xml' | 'unsupported';
     detail: string;
   };
-  FILE_ENCRYPTED: Record<never, never>;
+  FILE_ENCRYPTED: Record<string, never>;
   FILE_TRUNCATED: { detail: string };
   FILE_TOO_LARGE: { limit: keyof SheetLimits; max: number };
   SHEET_MISSING: { wanted: string; found: string[] };
   HEADER_CHANGED: { expected: string[]; found: string[] };
   TEMPLATE_MISMATCH: { expected: SheetOrigin; found: SheetOrigin };
-  NO_ROWS: Record<never, never>;
+  NO_ROWS: Record<string, never>;
   TOO_MANY_ROWS: { max: number };
   /** Most long ids of the column end in zeros from the 16th digit on: a spreadsheet program has rounded them. */
   IDS_ROUNDED: { rounded: number; long: number };
 
   // One row, or one cell of it.
-  ID_MISSING: Record<never, never>;
+  ID_MISSING: Record<string, never>;
   ID_NOT_TEXT: { found: string };
   ID_MALFORMED: { found: string; channel: string };
   ID_DUPLICATE: { firstRow: number; sameValues: boolean };
@@ -39,11 +39,11 @@ export interface FindingArguments {
   CHANNEL_MISMATCH: { expected: string; found: string };
   VARIABLE_MISSING: { variable: string };
   VARIABLE_TOO_LONG: { variable: string; length: number; max: number };
-  CELL_FORMULA: Record<never, never>;
+  CELL_FORMULA: Record<string, never>;
   CELL_ERROR: { error: string };
   CELL_NOT_TEXT: { kind: 'number' | 'date' | 'boolean'; found: string };
   CELL_NUMBER: { text: string };
-  CELL_OUTSIDE: Record<never, never>;
+  CELL_OUTSIDE: Record<string, never>;
   MESSAGE_TOO_LONG: LimitExceeded;
   MESSAGE_URL_INVALID: { part: string; found: string };
 
@@ -52,7 +52,7 @@ export interface FindingArguments {
   VARIABLE_UNDECLARED: { variable: string };
   VARIABLE_UNUSED: { variable: string };
   VARIABLE_AMBIGUOUS: { variable: string; other: string };
-  CONTENT_MISSING: Record<never, never>;
+  CONTENT_MISSING: Record<string, never>;
   CONTENT_CONFLICT: { parts: string[] };
   LIMIT_EXCEEDED: LimitExceeded;
   TOO_MANY: { part: string; count: number; max: number };

@@ -37,6 +37,18 @@ export class Pacer {
     this.#beat = freeAt;
   }
 
+  /** How many messages may leave at this instant. */
+  available(now: number, most: number): number {
+    if (this.#burst === 0) return most;
+    let count = 0;
+    while (count < Math.min(most, this.#burst)) {
+      const oldest = this.#arrivals[(this.#count + count) % this.#burst] ?? -Infinity;
+      if (Math.max(this.#beat + count * this.#interval, oldest + this.#span + SAFETY_MS) > now) break;
+      count += 1;
+    }
+    return count;
+  }
+
   /** The first instant at which a message may leave. */
   nextAt(): number {
     if (this.#burst === 0) return -Infinity;

@@ -1,0 +1,170 @@
+/**
+ * Checks a recipient sheet against its template: the file, then the header, then every row, in one pass. Rows come out in
+ * batches for whoever wants them; memory grows only by the set of ids.
+ */
+import { finding, isError, type Finding, type FindingCode, type SheetLimits, type SheetOrigin } from '../core/finding.js';
+import { headerMatches, headerTexts, RowChecker, sheetHeader, type RowResult, type SheetRow } from '../core/sheet.js';
+import { compileTemplate, type Channel, type Template } from '../core/template.js';
+import { SheetFault, type OpenSheet, type Sheets } from '../ports.js';
+import { sheetOrigin } from './make-sheet.js';
+
+/** Row findings are counted in full and listed up to this many. */
+export const LISTED_FINDINGS = 100;
+
+export interface SheetReport {
+  ok: boolean;
+  file: string;
+  template: string;
+  language: string;
+  /** Rows that hold anything. */
+  rows: number;
+  /** Rows that can be sent to. */
+  recipients: number;
+  counts: Partial<Record<FindingCode, number>>;
+  findings: Finding[];
+  /** Whether there are more findings than are listed. */
+  truncated: boolean;
+}
+
+export interface CheckRequest {
+  path: string;
+  template: Template;
+  channel: Channel;
+  limits: SheetLimits;
+  /** Writes a copy of the sheet with every fault beside its row. */
+  mark?: { path: string; describe: (found: Finding) => string };
+  /** Gets every row that holds anything, in sheet order. */
+  onRows?: (rows: Exclude<RowResult, { kind: 'blank' }>[]) => Promise<void>;
+}
+
+export async function checkSheet(sheets: Sheets, request: CheckRequest): Promise<SheetReport> {
+  const report = emptyReport(request);
+  let sheet: OpenSheet | undefined;
+  try {
+    sheet = await sheets.open(request.path, request.limits);
+    const fault = fileFault(sheet, request.template, request.channel);
+    if (fault) addFinding(report, fault);
+    else await checkRows(sheets, sheet, request, report);
+  } catch (error) {
+    if (!(error instanceof SheetFault)) throw error;
+    addFinding(report, error.finding);
+  } finally {
+    await sheet?.close();
+  }
+  return report;
+}
+
+/** Checks recipients that were typed in: the same rules, without a file. Row numbers count from 1. */
+export async function checkTypedIn(
+  request: Omit<CheckRequest, 'path' | 'limits' | 'mark'> & { ids: readonly string[]; values: readonly string[] },
+): Promise<SheetReport> {
+  const report = emptyReport({ ...request, path: 'typed in' });
+  const compiled = compileTemplate(request.template);
+  const checker = new RowChecker(compiled, request.channel, sheetHeader(compiled, request.channel));
+  const rows = request.ids.map((id, index) => ({ row: index + 1, cells: [id, ...request.values] }));
+  const results = checkBatch(checker, rows, report);
+  await request.onRows?.(results.map(({ result }) => result));
+  conclude(checker, report);
+  return report;
+}
+
+/** What a sheet says it was made from; null when it says nothing or cannot be read. */
+export async function readOrigin(sheets: Sheets, path: string, limits: SheetLimits): Promise<SheetOrigin | null> {
+  try {
+    const sheet = await sheets.open(path, limits);
+    await sheet.close();
+    return sheet.origin;
+  } catch (error) {
+    if (error instanceof SheetFault) return null;
+    throw error;
+  }
+}
+
+function emptyReport(request: { path: string; template: Template }): SheetReport {
+  const { name, language } = request.template;
+  return {
+    ok: true,
+    file: request.path,
+    template: name,
+    language,
+    rows: 0,
+    recipients: 0,
+    counts: {},
+    findings: [],
+    truncated: false,
+  };
+}
+
+function fileFault(sheet: OpenSheet, template: Template, channel: Channel): Finding | null {
+  const expected = sheetOrigin(template);
+  const found = sheet.origin;
+  if (
+    found &&
+    (found.template !== expected.template ||
+      found.language !== expected.language ||
+      found.fingerprint !== expected.fingerprint)
+  ) {
+    return finding('TEMPLATE_MISMATCH', { expected, found });
+  }
+  const header = sheetHeader(compileTemplate(template), channel);
+  if (!headerMatches(header, sheet.header)) {
+    return finding('HEADER_CHANGED', { expected: header, found: headerTexts(sheet.header) }, { row: 1 });
+  }
+  return null;
+}
+
+async function checkRows(sheets: Sheets, sheet: OpenSheet, request: CheckRequest, report: SheetReport): Promise<void> {
+  const compiled = compileTemplate(request.template);
+  const checker = new RowChecker(compiled, request.channel, sheet.header);
+  const header = sheetHeader(compiled, request.channel);
+  const copy = request.mark && (await sheets.mark(request.mark.path, sheet.header, sheet.origin));
+  try {
+    for await (const rows of sheet.rows()) {
+      const results = checkBatch(checker, rows, report);
+      await request.onRows?.(results.map(({ result }) => result));
+      if (copy && request.mark) {
+        for (const { row, result } of results) {
+          await copy.add(row, result.findings.map((one) => ({
+            column: one.column !== null && header.includes(one.column) ? header.indexOf(one.column) : null,
+            text: request.mark?.describe(one) ?? '',
+          })));
+        }
+      }
+    }
+    conclude(checker, report);
+    if (report.rows === 0) addFinding(report, finding('NO_ROWS', {}));
+    await copy?.finish();
+  } catch (error) {
+    await copy?.abandon();
+    throw error;
+  }
+}
+
+function checkBatch(
+  checker: RowChecker,
+  rows: readonly SheetRow[],
+  report: SheetReport,
+): { row: SheetRow; result: Exclude<RowResult, { kind: 'blank' }> }[] {
+  const results: { row: SheetRow; result: Exclude<RowResult, { kind: 'blank' }> }[] = [];
+  for (const row of rows) {
+    const result = checker.check(row);
+    if (result.kind === 'blank') continue;
+    report.rows += 1;
+    if (result.kind === 'recipient') report.recipients += 1;
+    for (const one of result.findings) addFinding(report, one);
+    results.push({ row, result });
+  }
+  return results;
+}
+
+function conclude(checker: RowChecker, report: SheetReport): void {
+  for (const one of checker.conclude()) addFinding(report, one);
+}
+
+function addFinding(report: SheetReport, found: Finding): void {
+  if (isError(found)) report.ok = false;
+  report.counts[found.code] = (report.counts[found.code] ?? 0) + 1;
+  // What concerns the whole file is always listed: it must not be lost behind the faults of rows.
+  if (report.findings.length < LISTED_FINDINGS || found.row === null) report.findings.push(found);
+  else report.truncated = true;
+}

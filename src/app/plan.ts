@@ -1,0 +1,222 @@
+/**
+ * Plans a campaign: every row is checked, joined with what is known of its person, and staged in the ledger in batches;
+ * then turns are given out in the order of sending. Nothing can be sent from a plan until it is approved.
+ */
+import { createHash } from 'node:crypto';
+import { isError, type Finding, type FindingCode, type SheetLimits } from '../core/finding.js';
+import { Failure } from '../core/failure.js';
+import { admit, SKIP_REASONS, TurnTaker, type SkipReason } from '../core/plan.js';
+import { bulkBlock, needsOpenWindow } from '../core/policy.js';
+import { hashTexts, type RowResult } from '../core/sheet.js';
+import { checkTemplate, compileTemplate, type Message, type Template } from '../core/template.js';
+import type { WindowSettings } from '../core/window.js';
+import type { Account, Clock, Random, Sheets, StagedRow, Store } from '../ports.js';
+import { checkSheet, checkTypedIn, type SheetReport } from './check-sheet.js';
+import { sheetOrigin } from './make-sheet.js';
+
+export type RecipientSource =
+  | { kind: 'sheet'; path: string; limits: SheetLimits }
+  /** Values by variable; every person gets the same. */
+  | { kind: 'ids'; ids: readonly string[]; values: Readonly<Record<string, string>> };
+
+export interface PlanRequest {
+  account: Account;
+  template: Template;
+  source: RecipientSource;
+  window: WindowSettings;
+  /** Messages a second. */
+  pace: number;
+  skipInvalid: boolean;
+}
+
+export interface Plan {
+  /** The staged campaign; null when nothing could be staged because of errors. */
+  campaign: string | null;
+  account: string;
+  template: string;
+  language: string;
+  rows: number;
+  send: number;
+  skip: Record<SkipReason, number>;
+  pace: number;
+  startAt: number;
+  finishAt: number;
+  digest: string;
+  findings: Finding[];
+  counts: Partial<Record<FindingCode, number>>;
+  truncated: boolean;
+  /** Messages of the first people who are sent to, as they will get them. */
+  samples: { row: number; userId: string; values: readonly string[]; message: Message }[];
+}
+
+export interface PlanWorld {
+  store: Store;
+  sheets: Sheets;
+  clock: Clock;
+  random: Random;
+}
+
+const SAMPLES = 3;
+
+export async function planCampaign(world: PlanWorld, request: PlanRequest): Promise<Plan> {
+  const { store, clock } = world;
+  const { account, template } = request;
+  const block = bulkBlock(template, account.channel);
+  if (block) {
+    const code = block.code === 'CHANNEL' ? 'CHANNEL_DIFFERS' : 'POLICY_FORBIDS';
+    throw new Failure(code, `${template.name} cannot be sent with ${account.name}. ${block.reason}`, block.instead);
+  }
+  if (checkTemplate(template).some(isError)) {
+    throw new Failure(
+      'TEMPLATE_INVALID',
+      `The template ${template.name} (${template.language}) has faults.`,
+      `See them: pagecast template check ${template.name} --lang ${template.language}`,
+    );
+  }
+  const startAt = clock.now();
+  const campaign = campaignId(startAt, world.random);
+  const compiled = compileTemplate(template);
+  await store.draft({
+    id: campaign,
+    account: account.name,
+    template,
+    source: request.source.kind === 'sheet' ? request.source.path : 'typed in',
+    pace: request.pace,
+    variables: compiled.variables.map((variable) => variable.name),
+    createdAt: startAt,
+  });
+  try {
+    const skip = Object.fromEntries(SKIP_REASONS.map((reason) => [reason, 0])) as Plan['skip'];
+    const digest = new ContentDigest(account, template);
+    const windowNeeded = needsOpenWindow(template);
+    const samples: Plan['samples'] = [];
+
+    const stage = async (results: Exclude<RowResult, { kind: 'blank' }>[]): Promise<void> => {
+      const people = results.flatMap((result) => (result.kind === 'recipient' ? [result.recipient.userId] : []));
+      const standings = await store.standings(account.name, people, request.window);
+      let person = 0;
+      const staged = results.map((result): StagedRow => {
+        if (result.kind === 'invalid') {
+          const reason = result.findings.some((one) => one.code === 'ID_DUPLICATE') ? 'duplicate' : 'invalid';
+          skip[reason] += 1;
+          return { seq: result.row, userId: result.userId, values: result.values, reason, closesAt: null, opener: null };
+        }
+        const { row, userId, values } = result.recipient;
+        const standing = standings[person] ?? { last: null, optedOut: false };
+        person += 1;
+        digest.add(userId, values);
+        const admission = admit(standing, startAt, request.window, windowNeeded);
+        const opener = standing.last?.opener ?? null;
+        if (admission.reason !== null) {
+          skip[admission.reason] += 1;
+          return { seq: row, userId, values, reason: admission.reason, closesAt: null, opener };
+        }
+        if (samples.length < SAMPLES) samples.push({ row, userId, values, message: compiled.render(values) });
+        return { seq: row, userId, values, reason: null, closesAt: admission.closesAt, opener };
+      });
+      await store.stage(campaign, staged);
+    };
+
+    const report = await check(world.sheets, request, stage);
+    const usable = report.recipients > 0 && (report.ok || (request.skipInvalid && !report.findings.some(concernsFile)));
+    const turns = new TurnTaker(startAt, request.pace);
+    if (usable) skip.window_closes_before_turn = await giveTurns(store, campaign, turns);
+    else await store.discard(campaign);
+    return {
+      campaign: usable ? campaign : null,
+      account: account.name,
+      template: template.name,
+      language: template.language,
+      rows: report.rows,
+      send: turns.taken,
+      skip,
+      pace: request.pace,
+      startAt,
+      finishAt: turns.finishAt,
+      digest: digest.value(),
+      findings: report.findings,
+      counts: report.counts,
+      truncated: report.truncated,
+      samples,
+    };
+  } catch (error) {
+    await store.discard(campaign).catch(() => undefined);
+    throw error;
+  }
+}
+
+function check(
+  sheets: Sheets,
+  { source, template, account }: PlanRequest,
+  onRows: (results: Exclude<RowResult, { kind: 'blank' }>[]) => Promise<void>,
+): Promise<SheetReport> {
+  if (source.kind === 'sheet') {
+    return checkSheet(sheets, { path: source.path, limits: source.limits, template, channel: account.channel, onRows });
+  }
+  const { variables } = compileTemplate(template);
+  const known = new Set(variables.map((variable) => variable.name));
+  for (const name of Object.keys(source.values)) {
+    if (known.has(name)) continue;
+    const names = known.size > 0 ? `It has: ${[...known].join(', ')}.` : 'It has none.';
+    throw new Failure('VARIABLE_UNKNOWN', `The template ${template.name} has no variable ${name}.`, names);
+  }
+  const missing = variables.filter((variable) => source.values[variable.name] === undefined);
+  if (missing.length > 0) {
+    throw new Failure(
+      'USAGE',
+      `The template ${template.name} needs ${missing.map((variable) => variable.name).join(', ')}.`,
+      `Add ${missing.map((variable) => `--var ${variable.name}=…`).join(' ')}, or use a sheet.`,
+    );
+  }
+  const values = variables.map((variable) => source.values[variable.name] ?? '');
+  return checkTypedIn({ template, channel: account.channel, ids: source.ids, values, onRows });
+}
+
+/** @returns how many people are left out because their turn would come too late */
+async function giveTurns(store: Store, campaign: string, turns: TurnTaker): Promise<number> {
+  let late = 0;
+  for await (const places of store.order(campaign)) {
+    const tooLate = places.filter((place) => !turns.take(place.closesAt)).map((place) => place.seq);
+    if (tooLate.length > 0) await store.leaveOut(campaign, tooLate, 'window_closes_before_turn');
+    late += tooLate.length;
+  }
+  return late;
+}
+
+/** Faults of the file or of a whole column cannot be passed over by leaving rows out. */
+function concernsFile(found: Finding): boolean {
+  return isError(found) && found.row === null;
+}
+
+function campaignId(now: number, random: Random): string {
+  const day = new Date(now).toISOString().slice(0, 10).replaceAll('-', '');
+  const tail = Math.floor(random.next() * 36 ** 5).toString(36).padStart(5, '0');
+  return `c${day}-${tail}`;
+}
+
+/**
+ * What a campaign says to whom, in one value: the same for the same people and values in any order and under any file
+ * name, so that a renamed or re-sorted sheet is still known.
+ */
+class ContentDigest {
+  readonly #start: string;
+  #count = 0;
+  #low = 0;
+  #high = 0;
+
+  constructor(account: Account, template: Template) {
+    this.#start = `${account.name}\n${account.id}\n${sheetOrigin(template).fingerprint}`;
+  }
+
+  add(userId: string, values: readonly string[]): void {
+    const hash = hashTexts([userId, ...values]);
+    this.#count += 1;
+    this.#low = (this.#low + (hash % 4294967296)) % 4294967296;
+    this.#high = (this.#high + Math.floor(hash / 4294967296)) % 4294967296;
+  }
+
+  value(): string {
+    const content = `${this.#start}\n${this.#count}\n${this.#low}\n${this.#high}`;
+    return createHash('sha256').update(content).digest('hex').slice(0, 32);
+  }
+}

@@ -1,0 +1,327 @@
+/**
+ * Runs a campaign: takes the next rows, checks each person's window and opt-out again, writes `started` durably, makes one
+ * call for each, and writes down what came of it. Only one run works for an account at a time, and only a row that the
+ * ledger has as `started` under this run's lease is ever put on the wire.
+ *
+ * One loop makes all writes. Each turn of it is one durable step: it settles what has been answered and starts as many
+ * rows as there are free slots and turns, so a crash leaves no more rows `started` than calls were under way.
+ */
+import pLimit from 'p-limit';
+import {
+  backoffMs,
+  FailureWatch,
+  MAX_ATTEMPTS,
+  MAX_PAUSE_MS,
+  type Counts,
+  type FailureBudget,
+  type Outcome,
+} from '../core/delivery.js';
+import { Failure } from '../core/failure.js';
+import { Pacer } from '../core/pacing.js';
+import { admit, type SkipReason } from '../core/plan.js';
+import { needsOpenWindow } from '../core/policy.js';
+import { compileTemplate, type CompiledTemplate } from '../core/template.js';
+import type { WindowSettings } from '../core/window.js';
+import type { Campaign, CampaignSummary, Clock, Engine, Lease, Provider, QueuedRow, Random, Settlement, Store } from '../ports.js';
+
+const RENEW_EVERY_MS = 5000;
+
+export interface RunWorld {
+  store: Store;
+  engine: Engine;
+  provider: Provider;
+  clock: Clock;
+  random: Random;
+}
+
+export interface RunRequest {
+  campaign: string;
+  window: WindowSettings;
+  budget: FailureBudget;
+  /** Aborted: nothing more is started, what is under way is waited for, the campaign is `paused`. */
+  signal: AbortSignal;
+  onProgress?: (progress: Progress) => void;
+}
+
+export interface Progress {
+  counts: Counts;
+  /** Waiting until then because the platform asked for it, or could not be reached; null while sending. */
+  waitingUntil: number | null;
+}
+
+export interface RunResult extends CampaignSummary {
+  campaign: Campaign;
+  /** Rows that an earlier run left under way; their outcome is not known. */
+  end: 'finished' | 'paused' | 'stopped';
+}
+
+/** @throws Failure ACCOUNT_BUSY, CAMPAIGN_UNKNOWN, CAMPAIGN_STATE, LEASE_LOST, STORE_… */
+export async function runCampaign(world: RunWorld, request: RunRequest): Promise<RunResult> {
+  const { store, engine, clock } = world;
+  const campaign = await store.campaign(request.campaign);
+  if (!campaign) throw new Failure('CAMPAIGN_UNKNOWN', `There is no campaign ${request.campaign}.`);
+  const lease = await engine.own(campaign.account, clock.now());
+  if (!lease) {
+    throw new Failure(
+      'ACCOUNT_BUSY',
+      `Another process is sending for the account ${campaign.account}.`,
+      'Wait until it is done; then run the same command again.',
+    );
+  }
+  const pacer = new Pacer(campaign.pace, lease.freeAt);
+  try {
+    await store.start(lease, campaign.id, clock.now());
+    const { counts } = await store.summary(campaign.id);
+    const end = await new Run(world, request, campaign, lease, pacer, counts).toEnd();
+    await store.conclude(lease, campaign.id, end, clock.now());
+    const summary = await store.summary(campaign.id);
+    return { ...summary, campaign: (await store.campaign(campaign.id)) ?? campaign, end: end.state };
+  } finally {
+    // A lease that was lost, or a store that cannot be written to, must not hide the reason for it.
+    await engine.release(lease, pacer.freeAt(clock.now())).catch(() => undefined);
+  }
+}
+
+type End = Parameters<Store['conclude']>[2];
+
+class Run {
+  readonly #world: RunWorld;
+  readonly #request: RunRequest;
+  readonly #campaign: Campaign;
+  readonly #lease: Lease;
+  readonly #pacer: Pacer;
+  readonly #compiled: CompiledTemplate;
+  readonly #watch: FailureWatch;
+  readonly #concurrency: number;
+  readonly #limit: ReturnType<typeof pLimit>;
+  readonly #counts: Counts;
+  /** Answers that are not yet in the ledger. Their rows still take up slots, so that a crash leaves few rows unknown. */
+  #answered: Settlement[] = [];
+  #underWay = 0;
+  #stop: Extract<End, { state: 'stopped' }> | null = null;
+  #waitUntil = 0;
+  /** Pauses in a row that no success has ended. */
+  #pauses = 0;
+  #wake: () => void = () => undefined;
+
+  constructor(world: RunWorld, request: RunRequest, campaign: Campaign, lease: Lease, pacer: Pacer, counts: Counts) {
+    this.#world = world;
+    this.#request = request;
+    this.#campaign = campaign;
+    this.#lease = lease;
+    this.#pacer = pacer;
+    this.#counts = counts;
+    this.#compiled = compileTemplate(campaign.template);
+    this.#watch = new FailureWatch(request.budget);
+    // Enough calls under way for answers that take two seconds.
+    this.#concurrency = Math.max(4, Math.min(64, Math.ceil(campaign.pace * 2)));
+    this.#limit = pLimit(this.#concurrency);
+  }
+
+  async toEnd(): Promise<End> {
+    const over = new AbortController();
+    const wake = (): void => this.#wake();
+    this.#request.signal.addEventListener('abort', wake, { once: true });
+    void this.#heartbeat(over.signal);
+    try {
+      return await this.#loop();
+    } catch (error) {
+      await this.#saveWhatCameBack();
+      throw error;
+    } finally {
+      over.abort();
+      this.#request.signal.removeEventListener('abort', wake);
+    }
+  }
+
+  async #loop(): Promise<End> {
+    const { store, engine, clock } = this.#world;
+    let renewAt = clock.now() + RENEW_EVERY_MS;
+    let pausedElsewhere = false;
+    for (;;) {
+      const now = clock.now();
+      if (now >= renewAt) {
+        await engine.renew(this.#lease, now);
+        renewAt = now + RENEW_EVERY_MS;
+      }
+      const settled = this.#answered.splice(0);
+      const draining = this.#request.signal.aborted || this.#stop !== null || pausedElsewhere;
+      const wanted = draining ? 0 : this.#freeTurns(now, settled.length);
+      const rows = wanted > 0 ? await store.next(this.#campaign.id, wanted, now) : [];
+      const { start, skip } = await this.#recheck(rows, now);
+
+      if (settled.length + start.length + skip.length > 0) {
+        const started = start.map((row) => row.seq);
+        const step = { settled, started, skipped: skip };
+        pausedElsewhere = !(await store.record(this.#lease, this.#campaign.id, step, now));
+        this.#underWay -= settled.length;
+        this.#count(settled, pausedElsewhere ? [] : skip, pausedElsewhere ? 0 : start.length);
+        if (!pausedElsewhere) for (const row of start) this.#send(row);
+        this.#request.onProgress?.({ counts: this.#counts, waitingUntil: this.#waitUntil > now ? this.#waitUntil : null });
+      }
+      if (this.#underWay === 0 && this.#answered.length === 0) {
+        if (this.#stop) return this.#stop;
+        if (draining || pausedElsewhere) return { state: 'paused' };
+        if (wanted > 0 && rows.length === 0) {
+          const nextAttempt = await store.nextAttemptAt(this.#campaign.id);
+          if (nextAttempt === null) return { state: 'finished' };
+          this.#waitUntil = Math.max(this.#waitUntil, nextAttempt);
+        }
+      }
+      if (this.#answered.length === 0 && skip.length === 0) await this.#wait(draining, rows.length < wanted);
+    }
+  }
+
+  #freeTurns(now: number, beingSettled: number): number {
+    if (now < this.#waitUntil) return 0;
+    return this.#pacer.available(now, this.#concurrency - this.#underWay + beingSettled);
+  }
+
+  async #recheck(
+    rows: readonly QueuedRow[],
+    now: number,
+  ): Promise<{ start: QueuedRow[]; skip: { seq: number; reason: SkipReason }[] }> {
+    if (rows.length === 0) return { start: [], skip: [] };
+    const { window } = this.#request;
+    const ids = rows.map((row) => row.userId);
+    const standings = await this.#world.store.standings(this.#campaign.account, ids, window);
+    const windowNeeded = needsOpenWindow(this.#campaign.template);
+    const start: QueuedRow[] = [];
+    const skip: { seq: number; reason: SkipReason }[] = [];
+    rows.forEach((row, index) => {
+      const { reason } = admit(standings[index] ?? { last: null, optedOut: false }, now, window, windowNeeded);
+      if (reason === null) start.push(row);
+      else skip.push({ seq: row.seq, reason });
+    });
+    return { start, skip };
+  }
+
+  #send(row: QueuedRow): void {
+    const { clock, provider } = this.#world;
+    this.#underWay += 1;
+    const leftAt = clock.now();
+    const ticket = this.#pacer.leave(leftAt);
+    const message = {
+      userId: row.userId,
+      message: this.#compiled.render(row.values),
+      metadata: `pagecast/${this.#campaign.id}/${row.seq}`,
+    };
+    void this.#limit(() => provider.send([message])).then(
+      ([outcome]) => {
+        const now = clock.now();
+        this.#pacer.answered(ticket, leftAt, now);
+        this.#answer(row, outcome ?? unknownOutcome('The provider gave no outcome.'), now);
+      },
+      // A provider must not throw; if one does, the message may be out.
+      (error: unknown) => this.#answer(row, unknownOutcome(error instanceof Error ? error.name : 'Error'), clock.now()),
+    );
+  }
+
+  #answer(row: QueuedRow, outcome: Outcome, now: number): void {
+    this.#answered.push(this.#settlement(row, outcome, now));
+    this.#wake();
+  }
+
+  #settlement({ seq, attempts }: QueuedRow, outcome: Outcome, now: number): Settlement {
+    switch (outcome.kind) {
+      case 'sent':
+        this.#pauses = 0;
+        this.#watch.add(false);
+        return { seq, state: 'sent', messageId: outcome.messageId };
+      case 'rejected':
+      case 'unknown':
+        this.#tooMany(outcome.error);
+        return { seq, state: outcome.kind === 'unknown' ? 'unknown' : 'failed', error: outcome.error };
+      case 'stopped':
+        this.#stop ??= { state: 'stopped', stop: { cause: outcome.stop, error: outcome.error } };
+        return { seq, state: 'queued', error: outcome.error };
+      case 'retryable':
+        if (outcome.pauseMs !== undefined) {
+          this.#pause(outcome.pauseMs, outcome.error, now);
+          return { seq, state: 'queued', error: outcome.error };
+        }
+        if (attempts + 1 >= MAX_ATTEMPTS) {
+          this.#tooMany(outcome.error);
+          return { seq, state: 'failed', error: outcome.error };
+        }
+        return {
+          seq,
+          state: 'queued',
+          error: outcome.error,
+          notBefore: now + backoffMs(attempts + 1, this.#world.random.next()),
+        };
+    }
+  }
+
+  #tooMany(error: NonNullable<Settlement['error']>): void {
+    if (this.#watch.add(true)) this.#stop ??= { state: 'stopped', stop: { cause: 'too_many_failures', error } };
+  }
+
+  /** The platform asks for a rest, or cannot be reached: nobody is sent to for a while. */
+  #pause(pauseMs: number, error: NonNullable<Settlement['error']>, now: number): void {
+    // Calls that were under way together report the same rest; it counts once.
+    if (now < this.#waitUntil) return;
+    const rest = Math.max(pauseMs, backoffMs(this.#pauses + 1, this.#world.random.next()));
+    this.#pauses += 1;
+    if (rest > MAX_PAUSE_MS || this.#pauses > 5) {
+      const cause = error.code === 'CONNECTION_REFUSED' ? 'network' : 'rate_limit';
+      this.#stop ??= { state: 'stopped', stop: { cause, error } };
+    } else this.#waitUntil = now + rest;
+  }
+
+  #count(settled: readonly Settlement[], skipped: readonly unknown[], started: number): void {
+    for (const { state } of settled) this.#counts[state] += 1;
+    this.#counts.started += started - settled.length;
+    this.#counts.skipped += skipped.length;
+    this.#counts.queued -= started + skipped.length;
+  }
+
+  /** Until an answer comes, the run is interrupted, or the next message may leave. */
+  async #wait(draining: boolean, queueIsShort: boolean): Promise<void> {
+    const { clock } = this.#world;
+    const woken = new AbortController();
+    const wokenUp = new Promise<void>((resolve) => {
+      this.#wake = () => {
+        woken.abort();
+        resolve();
+      };
+    });
+    if (this.#request.signal.aborted && !draining) return;
+    const slotsFree = this.#underWay < this.#concurrency && !draining;
+    // With nothing more in the queue than what is under way, only an answer can change anything.
+    const nothingElse = queueIsShort && this.#underWay > 0 && clock.now() >= this.#waitUntil;
+    if (slotsFree && !nothingElse) {
+      const until = Math.max(this.#pacer.nextAt(), this.#waitUntil);
+      if (until > clock.now()) await Promise.race([clock.sleep(until - clock.now(), woken.signal), wokenUp]);
+      woken.abort();
+    } else await wokenUp;
+    this.#wake = () => undefined;
+  }
+
+  /** Wakes the loop often enough to renew the lease while every call hangs. */
+  async #heartbeat(over: AbortSignal): Promise<void> {
+    while (!over.aborted) {
+      await this.#world.clock.sleep(RENEW_EVERY_MS, over);
+      this.#wake();
+    }
+  }
+
+  /** After an error: waits for the calls under way and tries once more to write their outcomes down. */
+  async #saveWhatCameBack(): Promise<void> {
+    while (this.#underWay > this.#answered.length) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    const step = { settled: this.#answered.splice(0), started: [], skipped: [] };
+    if (step.settled.length === 0) return;
+    // If this fails as well, the rows stay `started` and the next run makes them `unknown`.
+    await this.#world.store
+      .record(this.#lease, this.#campaign.id, step, this.#world.clock.now())
+      .catch(() => undefined);
+  }
+}
+
+function unknownOutcome(message: string): Outcome {
+  return { kind: 'unknown', error: { code: 'REPLY_UNREADABLE', message } };
+}

@@ -1,0 +1,152 @@
+/**
+ * One SQLite file: opening it durably, bringing its schema up to date, and turning SQLite's errors into Failures.
+ */
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import Database from 'better-sqlite3';
+import { Failure, type FailureCode } from '../core/failure.js';
+
+/** Marks the file as ours ("page"), so that another program's database is never migrated. */
+const APPLICATION_ID = 0x70616765;
+/** The same from src/stores and from dist/stores: the SQL files are shipped as they are. */
+const MIGRATIONS = fileURLToPath(new URL('../../src/stores/migrations/', import.meta.url));
+const BUSY_MS = 5000;
+
+const FAILURES: Record<string, { code: FailureCode; what: string; hint: string }> = {
+  SQLITE_BUSY: {
+    code: 'STORE_BUSY',
+    what: 'another process is writing to it',
+    hint: 'Wait until that process is done, then run the same command again.',
+  },
+  SQLITE_READONLY: {
+    code: 'STORE_READ_ONLY',
+    what: 'it cannot be written to',
+    hint: 'Check the owner and permissions of the file and its folder.',
+  },
+  SQLITE_CANTOPEN: {
+    code: 'STORE_READ_ONLY',
+    what: 'it cannot be opened or created',
+    hint: 'Check that the folder exists and may be written to.',
+  },
+  SQLITE_FULL: {
+    code: 'STORE_FULL',
+    what: 'the disk is full',
+    hint: 'Free some space, then resume the campaign: nothing that was written is lost.',
+  },
+  SQLITE_IOERR: {
+    code: 'STORE_FULL',
+    what: 'the disk refused to read or write',
+    hint: 'Check the disk, then resume the campaign: nothing that was written is lost.',
+  },
+  SQLITE_NOTADB: {
+    code: 'STORE_UNREADABLE',
+    what: 'it is no SQLite database',
+    hint: 'Point store: in pagecast.yaml to another file.',
+  },
+  SQLITE_CORRUPT: {
+    code: 'STORE_UNREADABLE',
+    what: 'it is damaged',
+    hint: 'Restore it from a backup. Do not start over with an empty one: it is what keeps people from getting a message twice.',
+  },
+};
+
+export class SqliteDatabase {
+  readonly connection: Database.Database;
+  readonly #path: string;
+
+  /** @throws Failure STORE_NEWER, STORE_READ_ONLY, STORE_UNREADABLE, STORE_BUSY */
+  constructor(path: string) {
+    this.#path = path;
+    this.connection = this.guard(() => {
+      if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true });
+      return new Database(path, { timeout: BUSY_MS });
+    });
+    try {
+      this.guard(() => {
+        this.#refuseForeign();
+        this.connection.pragma('journal_mode = WAL');
+        // A row that says `started` must survive a power cut, or its message could be sent again.
+        this.connection.pragma('synchronous = FULL');
+        this.connection.pragma('foreign_keys = ON');
+        // A million windows are about 60 MB; they should be looked up in memory.
+        this.connection.pragma('cache_size = -131072');
+        this.#migrate();
+      });
+    } catch (error) {
+      this.connection.close();
+      throw error;
+    }
+  }
+
+  /** Runs work on the database; SQLite's errors come out as Failures that name the file. */
+  guard<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      const code = (error as { code?: unknown }).code;
+      if (typeof code !== 'string') throw error;
+      const known = FAILURES[code] ?? FAILURES[code.split('_').slice(0, 2).join('_')];
+      if (known) throw new Failure(known.code, `The store ${this.#path} is not usable: ${known.what}.`, known.hint, error);
+      if (code === 'EACCES' || code === 'EROFS' || code === 'EPERM' || code === 'ENOTDIR' || code === 'EEXIST') {
+        throw new Failure(
+          'STORE_READ_ONLY',
+          `The folder of the store ${this.#path} cannot be made (${code}).`,
+          'Choose another place with store: in pagecast.yaml.',
+          error,
+        );
+      }
+      throw error;
+    }
+  }
+
+  /** Runs work as one durable step; nothing of it remains if it throws. */
+  write<T>(work: () => T): Promise<T> {
+    return this.run(() => this.connection.transaction(work).immediate());
+  }
+
+  run<T>(work: () => T): Promise<T> {
+    return new Promise((resolve) => {
+      resolve(this.guard(work));
+    });
+  }
+
+  #version(): number {
+    return this.connection.pragma('user_version', { simple: true }) as number;
+  }
+
+  #refuseForeign(): void {
+    const version = this.#version();
+    const id = this.connection.pragma('application_id', { simple: true }) as number;
+    const tables = this.connection.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() as number;
+    if (id !== APPLICATION_ID && (id !== 0 || version !== 0 || tables > 0)) {
+      throw new Failure(
+        'STORE_UNREADABLE',
+        `${this.#path} is the database of another program.`,
+        'Point store: in pagecast.yaml to another file.',
+      );
+    }
+  }
+
+  #migrate(): void {
+    const files = readdirSync(MIGRATIONS).filter((file) => /^\d{4}_.*\.sql$/.test(file)).sort();
+    const newest = files.length;
+    const apply = this.connection.transaction(() => {
+      // Read again inside: two processes may have come this far together.
+      const version = this.#version();
+      if (version > newest) {
+        throw new Failure(
+          'STORE_NEWER',
+          `The store ${this.#path} was made by a newer pagecast (schema ${version}; this one knows ${newest}).`,
+          'Update pagecast. An older one could send to people twice.',
+        );
+      }
+      for (const file of files.slice(version)) {
+        this.connection.exec(readFileSync(MIGRATIONS + file, 'utf8'));
+      }
+      this.connection.pragma(`application_id = ${APPLICATION_ID}`);
+      this.connection.pragma(`user_version = ${newest}`);
+    });
+    if (this.#version() !== newest) apply.immediate();
+  }
+}

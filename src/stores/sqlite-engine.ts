@@ -1,0 +1,81 @@
+/**
+ * Who may send for an account, kept in the SQLite file beside the ledger. One owner for each account, because the
+ * platform's limits are per Page. An owner renews its lease; a dead one's lease runs out, or is taken at once when its
+ * process is known to be gone.
+ */
+import { Failure } from '../core/failure.js';
+import type { Engine, Lease } from '../ports.js';
+import type { SqliteDatabase } from './sqlite-database.js';
+
+/** Three missed renewals. Too short, and a stalled but living run loses its account; too long, and a crash holds it up. */
+export const LEASE_MS = 15_000;
+/** Messages of a dead owner may have left up to the moment of its death, and may still be on their way. */
+const SILENCE_AFTER_DEATH_MS = 1250;
+
+export interface Holder {
+  /** Names this process to people and to other processes. */
+  name: string;
+  /** Whether the process behind a name may still be running; true when that cannot be known. */
+  mayBeAlive(name: string): boolean;
+}
+
+export class SqliteEngine implements Engine {
+  readonly #file: SqliteDatabase;
+  readonly #holder: Holder;
+
+  constructor(file: SqliteDatabase, holder: Holder) {
+    this.#file = file;
+    this.#holder = holder;
+  }
+
+  own(account: string, now: number): Promise<Lease | null> {
+    return this.#file.write(() => {
+      const { connection } = this.#file;
+      const lease = connection
+        .prepare(`SELECT fence, holder, expires_at AS expiresAt, free_at AS freeAt FROM leases WHERE account = ?`)
+        .get(account) as { fence: number; holder: string | null; expiresAt: number; freeAt: number } | undefined;
+      const held = lease !== undefined && lease.holder !== null;
+      if (held && lease.expiresAt > now && this.#holder.mayBeAlive(lease.holder ?? '')) return null;
+
+      const fence = (lease?.fence ?? 0) + 1;
+      const freeAt = Math.max(lease?.freeAt ?? 0, held ? now + SILENCE_AFTER_DEATH_MS : 0);
+      connection
+        .prepare(
+          `INSERT INTO leases (account, fence, holder, expires_at, free_at) VALUES (?, ?, ?, ?, ?)
+           ON CONFLICT DO UPDATE SET fence = excluded.fence, holder = excluded.holder, expires_at = excluded.expires_at,
+             free_at = excluded.free_at`,
+        )
+        .run(account, fence, this.#holder.name, now + LEASE_MS, freeAt);
+      connection
+        .prepare(
+          `UPDATE messages SET state = 'unknown', settled_at = ?, error = ?
+           WHERE state = 'started' AND campaign IN (SELECT number FROM campaigns WHERE account = ?)`,
+        )
+        .run(now, JSON.stringify({ code: 'RUN_DIED', message: 'The run ended before the answer came.' }), account);
+      return { account, fence, freeAt };
+    });
+  }
+
+  renew(lease: Lease, now: number): Promise<void> {
+    return this.#file.write(() => {
+      const { changes } = this.#file.connection
+        .prepare(`UPDATE leases SET expires_at = ? WHERE account = ? AND fence = ? AND holder IS NOT NULL`)
+        .run(now + LEASE_MS, lease.account, lease.fence);
+      if (changes === 0) {
+        throw new Failure(
+          'LEASE_LOST',
+          `Another process has taken over the account ${lease.account}.`,
+          'Nothing more is sent from here.',
+        );
+      }
+    });
+  }
+
+  release(lease: Lease, freeAt: number): Promise<void> {
+    return this.#file.write(() => {
+      this.#file.connection
+        .prepare(`UPDATE leases SET holder = NULL, free_at = ? WHERE account = ? AND fence = ?`)
+        .run(Math.ceil(freeAt), lease.account, lease.fence);
+    });
+  }
+}

@@ -1,0 +1,510 @@
+/**
+ * The ledger, the windows and the opt-outs in one SQLite file. Every write of a run checks the lease in the same
+ * transaction, so whoever has lost an account can no longer change its rows.
+ */
+import type Database from 'better-sqlite3';
+import { ROW_STATES, type CampaignState, type Counts, type RowState } from '../core/delivery.js';
+import { Failure } from '../core/failure.js';
+import type { SkipReason, Standing } from '../core/plan.js';
+import { enabledOpeners, type LastOpener, type Opener, type WindowSettings } from '../core/window.js';
+import type {
+  Approval,
+  Campaign,
+  CampaignSummary,
+  Lease,
+  MessageFilter,
+  MessageRow,
+  NewCampaign,
+  OpenerEvent,
+  QueuePlace,
+  QueuedRow,
+  RunStep,
+  StagedRow,
+  Store,
+} from '../ports.js';
+import type { SqliteDatabase } from './sqlite-database.js';
+
+/** Stands for "no window needed" in the queue's index, after every real closing time. */
+const NO_CLOSING = Number.MAX_SAFE_INTEGER;
+const DAY_MS = 86_400_000;
+const BATCH = 10_000;
+
+interface CampaignRecord {
+  number: number;
+  id: string;
+  account: string;
+  template: string;
+  variables: string;
+  source: string;
+  pace: number | null;
+  state: CampaignState;
+  stop: string | null;
+  digest: string | null;
+  created_at: number;
+  approved_at: number | null;
+  started_at: number | null;
+  finished_at: number | null;
+}
+
+interface MessageRecord {
+  number: number;
+  campaign: string;
+  seq: number;
+  user_id: string;
+  values: string;
+  state: RowState;
+  reason: SkipReason | null;
+  opener: Opener | null;
+  closes_at: number | null;
+  attempts: number;
+  started_at: number | null;
+  settled_at: number | null;
+  message_id: string | null;
+  error: string | null;
+}
+
+export class SqliteStore implements Store {
+  readonly #file: SqliteDatabase;
+  readonly #statements = new Map<string, Database.Statement>();
+  readonly #numbers = new Map<string, number>();
+
+  constructor(file: SqliteDatabase) {
+    this.#file = file;
+  }
+
+  recordOpeners(account: string, events: readonly OpenerEvent[]): Promise<number> {
+    return this.#file.write(() => {
+      const upsert = this.#sql(
+        `INSERT INTO windows (account, user_id, opener, opened_at) VALUES (?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET opened_at = excluded.opened_at WHERE excluded.opened_at > opened_at`,
+      );
+      let moved = 0;
+      for (const event of events) moved += upsert.run(account, event.userId, event.opener, event.openedAt).changes;
+      return moved;
+    });
+  }
+
+  openersOf(account: string, userId: string): Promise<LastOpener[]> {
+    return this.#file.run(
+      () =>
+        this.#sql(
+          `SELECT opener, opened_at AS openedAt FROM windows WHERE account = ? AND user_id = ? ORDER BY opened_at DESC`,
+        ).all(account, userId) as LastOpener[],
+    );
+  }
+
+  async *people(account: string): AsyncIterable<string[]> {
+    let after = '';
+    for (;;) {
+      const from = after;
+      const page = await this.#file.run(
+        () =>
+          this.#sql(
+            `SELECT DISTINCT user_id FROM windows WHERE account = ? AND user_id > ? ORDER BY user_id LIMIT ${BATCH}`,
+          )
+            .pluck()
+            .all(account, from) as string[],
+      );
+      const last = page.at(-1);
+      if (last === undefined) return;
+      after = last;
+      yield page;
+    }
+  }
+
+  standings(account: string, userIds: readonly string[], window: WindowSettings): Promise<Standing[]> {
+    return this.#file.run(() => {
+      const openers = enabledOpeners(window)
+        .map((opener) => `'${opener}'`)
+        .join(', ');
+      // SQLite takes the bare column from the row that holds the maximum.
+      const latest = this.#sql(
+        `SELECT max(opened_at), opener FROM windows WHERE account = ? AND user_id = ? AND opener IN (${openers})`,
+      ).raw();
+      const optOut = this.#sql(`SELECT 1 FROM opt_outs WHERE account = ? AND user_id = ?`);
+      const anyOptOut = this.#sql(`SELECT 1 FROM opt_outs WHERE account = ? LIMIT 1`).get(account) !== undefined;
+      return userIds.map((userId) => {
+        const [openedAt, opener] = latest.get(account, userId) as [number | null, Opener | null];
+        return {
+          last: openedAt === null || opener === null ? null : { openedAt, opener },
+          optedOut: anyOptOut && optOut.get(account, userId) !== undefined,
+        };
+      });
+    });
+  }
+
+  draft(campaign: NewCampaign): Promise<void> {
+    return this.#file.write(() => {
+      this.#sql(`DELETE FROM campaigns WHERE state = 'planned' AND created_at < ?`).run(campaign.createdAt - DAY_MS);
+      this.#sql(
+        `INSERT INTO campaigns (id, account, template, variables, source, pace, state, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, 'planned', ?)`,
+      ).run(
+        campaign.id,
+        campaign.account,
+        JSON.stringify(campaign.template),
+        JSON.stringify(campaign.variables),
+        campaign.source,
+        Number.isFinite(campaign.pace) ? campaign.pace : null,
+        campaign.createdAt,
+      );
+    });
+  }
+
+  stage(campaign: string, rows: readonly StagedRow[]): Promise<void> {
+    return this.#file.write(() => {
+      const number = this.#number(campaign);
+      const insert = this.#sql(
+        `INSERT INTO messages (campaign, seq, user_id, "values", state, reason, opener, closes_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      );
+      for (const row of rows) {
+        insert.run(
+          number,
+          row.seq,
+          row.userId,
+          JSON.stringify(row.values),
+          row.reason === null ? 'queued' : 'skipped',
+          row.reason,
+          row.opener,
+          row.reason === null ? (row.closesAt ?? NO_CLOSING) : row.closesAt,
+        );
+      }
+    });
+  }
+
+  async *order(campaign: string): AsyncIterable<QueuePlace[]> {
+    const number = this.#number(campaign);
+    let after: [number, number] = [-1, -1];
+    for (;;) {
+      const from = after;
+      const page = await this.#file.run(
+        () =>
+          this.#sql(
+            `SELECT closes_at, seq FROM messages WHERE campaign = ? AND state = 'queued' AND (closes_at, seq) > (?, ?)
+             ORDER BY closes_at, seq LIMIT ${BATCH}`,
+          )
+            .raw()
+            .all(number, ...from) as [number, number][],
+      );
+      const last = page.at(-1);
+      if (last === undefined) return;
+      after = last;
+      yield page.map(([closesAt, seq]) => ({ seq, closesAt: closing(closesAt) }));
+    }
+  }
+
+  leaveOut(campaign: string, seqs: readonly number[], reason: SkipReason): Promise<void> {
+    return this.#file.write(() => {
+      const skip = this.#sql(
+        `UPDATE messages SET state = 'skipped', reason = ? WHERE campaign = ? AND seq = ? AND state = 'queued'`,
+      );
+      for (const seq of seqs) skip.run(reason, this.#number(campaign), seq);
+    });
+  }
+
+  discard(campaign: string): Promise<void> {
+    return this.#file.write(() => {
+      this.#sql(`DELETE FROM campaigns WHERE id = ? AND state = 'planned'`).run(campaign);
+      this.#numbers.delete(campaign);
+    });
+  }
+
+  approve(campaign: string, approval: Approval): Promise<{ sentBefore: Campaign | null }> {
+    return this.#file.write(() => {
+      const planned = this.#record(campaign);
+      const before = this.#sql(
+        `SELECT * FROM campaigns WHERE account = ? AND digest = ? AND approved_at > ? ORDER BY approved_at DESC LIMIT 1`,
+      ).get(planned.account, approval.digest, approval.now - DAY_MS) as CampaignRecord | undefined;
+      if (before && !approval.again) return { sentBefore: toCampaign(before) };
+      const { changes } = this.#sql(
+        `UPDATE campaigns SET state = 'ready', digest = ?, policy = ?, approved_at = ? WHERE id = ? AND state = 'planned'`,
+      ).run(approval.digest, approval.policy, approval.now, campaign);
+      if (changes === 0) throw wrongState(planned);
+      return { sentBefore: null };
+    });
+  }
+
+  start(lease: Lease, campaign: string, now: number): Promise<void> {
+    return this.#file.write(() => {
+      this.#fence(lease);
+      const { changes } = this.#sql(
+        `UPDATE campaigns SET state = 'running', stop = NULL, started_at = coalesce(started_at, ?)
+         WHERE id = ? AND state IN ('ready', 'running', 'paused', 'stopped')`,
+      ).run(now, campaign);
+      if (changes === 0) throw wrongState(this.#record(campaign));
+    });
+  }
+
+  next(campaign: string, limit: number, now: number): Promise<QueuedRow[]> {
+    return this.#file.run(() => {
+      const rows = this.#sql(
+        `SELECT seq, user_id, "values", attempts FROM messages
+         WHERE campaign = ? AND state = 'queued' AND (not_before IS NULL OR not_before <= ?)
+         ORDER BY closes_at, seq LIMIT ?`,
+      )
+        .raw()
+        .all(this.#number(campaign), now, limit) as [number, string, string, number][];
+      return rows.map(([seq, userId, values, attempts]) => ({
+        seq,
+        userId,
+        values: JSON.parse(values) as string[],
+        attempts,
+      }));
+    });
+  }
+
+  nextAttemptAt(campaign: string): Promise<number | null> {
+    return this.#file.run(
+      () =>
+        this.#sql(
+          `SELECT min(coalesce(not_before, 0)) FROM messages INDEXED BY messages_queue WHERE campaign = ? AND state = 'queued'`,
+        )
+          .pluck()
+          .get(this.#number(campaign)) as number | null,
+    );
+  }
+
+  record(lease: Lease, campaign: string, step: RunStep, now: number): Promise<boolean> {
+    return this.#file.write(() => {
+      this.#fence(lease);
+      const number = this.#number(campaign);
+      const settle = this.#sql(
+        `UPDATE messages SET state = ?, settled_at = ?, message_id = ?, error = ?, not_before = ?
+         WHERE campaign = ? AND seq = ? AND state = 'started' AND fence = ?`,
+      );
+      for (const row of step.settled) {
+        const error = row.error ? JSON.stringify(row.error) : null;
+        const { changes } = settle.run(
+          row.state,
+          now,
+          row.messageId ?? null,
+          error,
+          row.notBefore ?? null,
+          number,
+          row.seq,
+          lease.fence,
+        );
+        if (changes === 0) throw leaseLost(lease);
+      }
+      const running = this.#sql(`SELECT 1 FROM campaigns WHERE number = ? AND state = 'running'`).get(number) !== undefined;
+      if (!running) return false;
+      const skip = this.#sql(
+        `UPDATE messages SET state = 'skipped', reason = ?, settled_at = ? WHERE campaign = ? AND seq = ? AND state = 'queued'`,
+      );
+      for (const { seq, reason } of step.skipped) skip.run(reason, now, number, seq);
+      const start = this.#sql(
+        `UPDATE messages SET state = 'started', fence = ?, started_at = ?, attempts = attempts + 1
+         WHERE campaign = ? AND seq = ? AND state = 'queued'`,
+      );
+      for (const seq of step.started) {
+        // A row that is no longer queued has been started by somebody else: never send it.
+        if (start.run(lease.fence, now, number, seq).changes === 0) throw leaseLost(lease);
+      }
+      return true;
+    });
+  }
+
+  conclude(
+    lease: Lease,
+    campaign: string,
+    end: { state: 'finished' } | { state: 'paused' } | { state: 'stopped'; stop: NonNullable<Campaign['stop']> },
+    now: number,
+  ): Promise<void> {
+    return this.#file.write(() => {
+      this.#fence(lease);
+      if (end.state === 'finished') {
+        const open = this.#sql(`SELECT 1 FROM messages WHERE campaign = ? AND state IN ('queued', 'started') LIMIT 1`);
+        if (open.get(this.#number(campaign)) !== undefined) {
+          throw new Failure('CAMPAIGN_STATE', `Campaign ${campaign} has messages left and cannot be finished.`);
+        }
+      }
+      this.#sql(
+        `UPDATE campaigns SET state = ?, stop = ?, finished_at = ? WHERE id = ? AND state = 'running'`,
+      ).run(
+        end.state,
+        end.state === 'stopped' ? JSON.stringify(end.stop) : null,
+        end.state === 'finished' ? now : null,
+        campaign,
+      );
+    });
+  }
+
+  requeue(campaign: string, places: readonly QueuePlace[]): Promise<number> {
+    return this.#file.write(() => {
+      const number = this.#number(campaign);
+      const back = this.#sql(
+        `UPDATE messages SET state = 'queued', reason = NULL, closes_at = ?, not_before = NULL, attempts = 0, fence = NULL,
+           settled_at = NULL, error = NULL
+         WHERE campaign = ? AND seq = ? AND state IN ('failed', 'skipped', 'unknown')`,
+      );
+      let requeued = 0;
+      for (const { seq, closesAt } of places) requeued += back.run(closesAt ?? NO_CLOSING, number, seq).changes;
+      if (requeued > 0) {
+        this.#sql(`UPDATE campaigns SET state = 'ready', finished_at = NULL WHERE number = ? AND state = 'finished'`).run(number);
+      }
+      return requeued;
+    });
+  }
+
+  campaign(id: string): Promise<Campaign | null> {
+    return this.#file.run(() => {
+      const found = this.#sql(`SELECT * FROM campaigns WHERE id = ?`).get(id) as CampaignRecord | undefined;
+      return found ? toCampaign(found) : null;
+    });
+  }
+
+  campaigns(): Promise<Campaign[]> {
+    return this.#file.run(() =>
+      (this.#sql(`SELECT * FROM campaigns WHERE state <> 'planned' ORDER BY number DESC`).all() as CampaignRecord[]).map(
+        toCampaign,
+      ),
+    );
+  }
+
+  summary(campaign: string): Promise<CampaignSummary> {
+    return this.#file.run(() => {
+      const number = this.#number(campaign);
+      const counts = Object.fromEntries([...ROW_STATES, 'total'].map((state) => [state, 0])) as Counts;
+      const skip: CampaignSummary['skip'] = {};
+      const errors: Record<string, number> = {};
+      const refusedByOpener: Record<string, number> = {};
+      const groups = this.#sql(
+        `SELECT state, reason, error ->> 'code', opener, count(*) FROM messages WHERE campaign = ? GROUP BY 1, 2, 3, 4`,
+      )
+        .raw()
+        .all(number) as [RowState, SkipReason | null, string | null, Opener | null, number][];
+      for (const [state, reason, code, opener, count] of groups) {
+        counts[state] += count;
+        counts.total += count;
+        if (reason !== null) skip[reason] = (skip[reason] ?? 0) + count;
+        if (code !== null && (state === 'failed' || state === 'unknown')) {
+          errors[code] = (errors[code] ?? 0) + count;
+          if (opener !== null) refusedByOpener[opener] = (refusedByOpener[opener] ?? 0) + count;
+        }
+      }
+      return { counts, skip, errors, refusedByOpener };
+    });
+  }
+
+  async *messages(filter: MessageFilter): AsyncIterable<MessageRow[]> {
+    const conditions = [`c.state <> 'planned'`, `(m.campaign, m.seq) > (?, ?)`];
+    const bound: string[] = [];
+    const require = (condition: string, value: string | undefined): void => {
+      if (value === undefined) return;
+      conditions.push(condition);
+      bound.push(value);
+    };
+    require('c.id = ?', filter.campaign);
+    require('m.state = ?', filter.state);
+    require('m.user_id = ?', filter.userId);
+    let after: [number, number] = [-1, -1];
+    for (;;) {
+      const from = after;
+      const page = await this.#file.run(
+        () =>
+          this.#sql(
+            `SELECT m.campaign AS number, c.id AS campaign, m.seq, m.user_id, m."values", m.state, m.reason, m.opener,
+               m.closes_at, m.attempts, m.started_at, m.settled_at, m.message_id, m.error
+             FROM messages m JOIN campaigns c ON c.number = m.campaign
+             WHERE ${conditions.join(' AND ')} ORDER BY m.campaign, m.seq LIMIT 1000`,
+          ).all(...from, ...bound) as MessageRecord[],
+      );
+      const last = page.at(-1);
+      if (last === undefined) return;
+      after = [last.number, last.seq];
+      yield page.map(toMessage);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#file.run(() => {
+      this.#file.connection.close();
+    });
+  }
+
+  #sql(text: string): Database.Statement {
+    let statement = this.#statements.get(text);
+    if (!statement) {
+      statement = this.#file.connection.prepare(text);
+      this.#statements.set(text, statement);
+    }
+    return statement;
+  }
+
+  #record(campaign: string): CampaignRecord {
+    const record = this.#sql(`SELECT * FROM campaigns WHERE id = ?`).get(campaign) as CampaignRecord | undefined;
+    if (!record) throw new Failure('CAMPAIGN_UNKNOWN', `There is no campaign ${campaign}.`, 'List them: pagecast campaign list');
+    return record;
+  }
+
+  #number(campaign: string): number {
+    let number = this.#numbers.get(campaign);
+    if (number === undefined) {
+      number = this.#record(campaign).number;
+      this.#numbers.set(campaign, number);
+    }
+    return number;
+  }
+
+  #fence(lease: Lease): void {
+    const held = this.#sql(`SELECT 1 FROM leases WHERE account = ? AND fence = ? AND holder IS NOT NULL`);
+    if (held.get(lease.account, lease.fence) === undefined) throw leaseLost(lease);
+  }
+}
+
+function closing(stored: number): number | null {
+  return stored === NO_CLOSING ? null : stored;
+}
+
+function toCampaign(record: CampaignRecord): Campaign {
+  return {
+    id: record.id,
+    account: record.account,
+    template: JSON.parse(record.template) as Campaign['template'],
+    source: record.source,
+    variables: JSON.parse(record.variables) as string[],
+    pace: record.pace ?? Infinity,
+    state: record.state,
+    stop: record.stop === null ? null : (JSON.parse(record.stop) as NonNullable<Campaign['stop']>),
+    digest: record.digest,
+    createdAt: record.created_at,
+    approvedAt: record.approved_at,
+    startedAt: record.started_at,
+    finishedAt: record.finished_at,
+  };
+}
+
+function toMessage(record: MessageRecord): MessageRow {
+  return {
+    campaign: record.campaign,
+    seq: record.seq,
+    userId: record.user_id,
+    values: JSON.parse(record.values) as string[],
+    state: record.state,
+    reason: record.reason,
+    opener: record.opener,
+    closesAt: record.closes_at === null ? null : closing(record.closes_at),
+    attempts: record.attempts,
+    startedAt: record.started_at,
+    settledAt: record.settled_at,
+    messageId: record.message_id,
+    error: record.error === null ? null : (JSON.parse(record.error) as MessageRow['error']),
+  };
+}
+
+function wrongState(campaign: CampaignRecord): Failure {
+  return new Failure(
+    'CAMPAIGN_STATE',
+    `Campaign ${campaign.id} is ${campaign.state}.`,
+    `Look at it: pagecast campaign show ${campaign.id}`,
+  );
+}
+
+function leaseLost(lease: Lease): Failure {
+  return new Failure(
+    'LEASE_LOST',
+    `Another process has taken over the account ${lease.account}.`,
+    'Nothing more is sent from here. Look at the other process, or resume the campaign later.',
+  );
+}

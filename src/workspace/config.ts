@@ -1,0 +1,420 @@
+/**
+ * The workspace: the folder with `pagecast.yaml`, and what that file says about the store, the accounts, the owners and the
+ * window. Secrets stay where they are, in environment variables; the file only names them.
+ */
+import { stat } from 'node:fs/promises';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { z } from 'zod';
+import { Failure } from '../core/failure.js';
+import { CHANNELS, type Channel } from '../core/template.js';
+import { DEFAULT_WINDOW, OPENERS, type Opener, type WindowSettings } from '../core/window.js';
+import type { Account, ProviderName } from '../ports.js';
+import { suggestion } from './nearest.js';
+import { checkYaml, expecting, oneOf, quotedText, readYaml, strict } from './yaml-file.js';
+
+export const WORKSPACE_FILE = 'pagecast.yaml';
+/** Where the embedded store of a workspace is, unless `store:` says otherwise; relative to the workspace. */
+export const DEFAULT_STORE = '.pagecast/pagecast.db';
+
+/** Names an environment variable that holds a secret; never the secret itself. */
+export interface SecretRef {
+  env: string;
+}
+
+export interface GraphAccount extends Account {
+  provider: 'graph';
+  channel: 'messenger' | 'instagram';
+  /** Access token of the Page or of the Instagram account. */
+  token: SecretRef;
+  /** Signs requests and checks webhooks. */
+  appSecret?: SecretRef;
+  /** Base URL of the Graph API without a version, such as `https://graph.instagram.com`. */
+  url?: string;
+  /** Such as `v26.0`. */
+  version?: string;
+}
+
+export interface CamsAccount extends Account {
+  provider: 'cams';
+  channel: 'messenger' | 'instagram';
+  /** CAMS calls it CustSpaceId. */
+  spaceId: string;
+  accessKeyId: SecretRef;
+  accessKeySecret: SecretRef;
+  url?: string;
+}
+
+export interface TwilioAccount extends Account {
+  provider: 'twilio';
+  channel: 'sms';
+  accountSid: SecretRef;
+  authToken: SecretRef;
+  url?: string;
+}
+
+export interface SandboxAccount extends Account {
+  provider: 'sandbox';
+  /** A sandbox that already runs; without it the embedded one is started. */
+  url?: string;
+  /** Absolute path of a file that says which users the sandbox starts with. */
+  seed?: string;
+}
+
+export type AccountConfig = GraphAccount | CamsAccount | TwilioAccount | SandboxAccount;
+
+export interface Workspace {
+  /** Absolute path of the folder; null outside a workspace. */
+  root: string | null;
+  /** Absolute path of its `pagecast.yaml`. */
+  file: string | null;
+  /** `sqlite:/absolute/path` or `env:NAME` (see `resolveStoreUrl`); null outside a workspace, where the caller decides. */
+  storeUrl: string | null;
+  /** By name, in the order of the file; `sandbox` is always there. */
+  accounts: Map<string, AccountConfig>;
+  /** Record owner → the name of their SMS account. */
+  owners: Map<string, string>;
+  window: WindowSettings;
+}
+
+/** Variables of the environment, as `process.env` has them. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export const SANDBOX_ACCOUNT: SandboxAccount = {
+  name: 'sandbox',
+  provider: 'sandbox',
+  channel: 'messenger',
+  id: '100000000000001',
+  pace: 35,
+};
+
+/** A Page that sends more in a second is cut off until it sends less (Messenger Platform, rate limiting). */
+const PAGE_LIMIT = 40;
+/** Messages a second where the file says nothing. SMS from an ordinary number leaves at one a second anyway. */
+const DEFAULT_PACE: Record<ProviderName, number> = { graph: 35, cams: 35, sandbox: 35, twilio: 1 };
+
+/** Sender IDs of the vendors that are not accounts; an account of that name could never be chosen. */
+const RESERVED_NAMES = ['auto', 'record-owner'];
+const ACCOUNT_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const SECRET_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
+const PLATFORM_ID = /^[1-9]\d{4,19}$/;
+const PHONE = /^\+[1-9]\d{6,14}$/;
+
+// ---------------------------------------------------------------------------------------------------- the file's shape
+
+const HOW_TO_NAME_A_SECRET =
+  'env:NAME, the name of an environment variable; a secret does not belong into a file that is committed';
+
+const secret = z.string({ error: expecting(HOW_TO_NAME_A_SECRET) }).transform((text, context): SecretRef => {
+  const name = text.startsWith('env:') ? text.slice(4) : '';
+  if (SECRET_NAME.test(name)) return { env: name };
+  context.addIssue({ code: 'custom', message: `must be ${HOW_TO_NAME_A_SECRET}` });
+  return z.NEVER;
+});
+
+const PACE = 'a pace such as 35/s, 30/m, a number (messages a second) or unlimited';
+const pace = z.union([z.string(), z.number()], { error: expecting(PACE) }).transform((value, context): number => {
+  if (value === 'unlimited') return Infinity;
+  const match = /^(\d{1,6}(?:\.\d{1,6})?)(?:\/([sm]))?$/.exec(String(value));
+  const perSecond = match ? Number(match[1]) / (match[2] === 'm' ? 60 : 1) : 0;
+  if (perSecond > 0) return perSecond;
+  context.addIssue({ code: 'custom', message: `must be ${PACE}` });
+  return z.NEVER;
+});
+
+const URL_SHAPE = 'a URL that begins with https:// (http:// only on this machine), without name, password and query';
+function baseUrl(plainHttpAnywhere: boolean): z.ZodType<string> {
+  return z.string({ error: expecting(URL_SHAPE) }).refine(
+    (text) => {
+      if (!URL.canParse(text)) return false;
+      const url = new URL(text);
+      const isLocal = ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname);
+      // Over plain http the token could be read on the way.
+      const scheme = url.protocol === 'https:' || (url.protocol === 'http:' && (isLocal || plainHttpAnywhere));
+      return scheme && url.username === '' && url.password === '' && url.search === '' && url.hash === '';
+    },
+    { error: `must be ${URL_SHAPE}` },
+  );
+}
+
+const id = quotedText(
+  'the id of the account: the digits of a Page or Instagram account, or +4915112345678',
+  /^\+?\d{5,20}$/,
+);
+const platformChannel = oneOf(['messenger', 'instagram'] as const);
+const common = { id, pace: pace.optional() };
+
+const accountShape = z
+  .discriminatedUnion(
+    'provider',
+    [
+      strict({
+        ...common,
+        provider: z.literal('graph'),
+        channel: platformChannel,
+        token: secret,
+        appSecret: secret.optional(),
+        url: baseUrl(false).optional(),
+        version: z
+          .string({ error: expecting('a version such as v26.0') })
+          .regex(/^v\d{1,3}\.\d{1,2}$/, 'must be a version such as v26.0')
+          .optional(),
+      }),
+      strict({
+        ...common,
+        provider: z.literal('cams'),
+        channel: platformChannel,
+        spaceId: z
+          .string({ error: expecting('the CustSpaceId, such as cams-8c8x') })
+          .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be the CustSpaceId, such as cams-8c8x'),
+        accessKeyId: secret,
+        accessKeySecret: secret,
+        url: baseUrl(false).optional(),
+      }),
+      strict({
+        ...common,
+        provider: z.literal('twilio'),
+        channel: oneOf(['sms'] as const),
+        accountSid: secret,
+        authToken: secret,
+        url: baseUrl(false).optional(),
+      }),
+      strict({
+        ...common,
+        provider: z.literal('sandbox'),
+        channel: oneOf(CHANNELS),
+        url: baseUrl(true).optional(),
+        seed: z
+          .string({ error: expecting('the path of a file') })
+          .min(1, 'must be the path of a file')
+          .optional(),
+      }),
+    ],
+    {
+      error: (issue) => {
+        const providers = ['graph', 'cams', 'twilio', 'sandbox'];
+        if (issue.code === 'invalid_type') return 'must be a mapping with provider, channel, id and so on';
+        const found: unknown = (issue.input as Record<string, unknown> | null | undefined)?.['provider'];
+        return (
+          expecting(`one of ${providers.join(', ')}`)({ input: found }) +
+          (typeof found === 'string' ? suggestion(found, providers) : '')
+        );
+      },
+    },
+  )
+  .superRefine((account, context) => {
+    const isPhone = account.channel === 'sms';
+    if (!(isPhone ? PHONE : PLATFORM_ID).test(account.id)) {
+      const expected = isPhone
+        ? 'must be a phone number with + and country code, because the channel is sms'
+        : `must be the digits of the ${account.channel === 'messenger' ? 'Page' : 'Instagram account'} id`;
+      context.addIssue({ code: 'custom', path: ['id'], message: expected });
+    }
+    const isRealPage = account.provider !== 'sandbox' && account.channel === 'messenger';
+    if (isRealPage && account.pace !== undefined && account.pace > PAGE_LIMIT) {
+      context.addIssue({
+        code: 'custom',
+        path: ['pace'],
+        message: `must be at most ${PAGE_LIMIT}/s: Messenger cuts off a Page that sends more than ${PAGE_LIMIT} messages a second`,
+      });
+    }
+  });
+
+const DURATION = 'a duration such as 90s, 2m or 1h';
+const UNIT_MS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000 };
+const duration = z.string({ error: expecting(DURATION) }).transform((text, context): number => {
+  const match = /^(\d{1,5})([smh])$/.exec(text);
+  if (match) return Number(match[1]) * (UNIT_MS[match[2] ?? ''] ?? 0);
+  context.addIssue({ code: 'custom', message: `must be ${DURATION}` });
+  return z.NEVER;
+});
+
+const yesOrNo = z.boolean({ error: expecting('true or false') }).optional();
+const openers = strict(
+  Object.fromEntries(OPENERS.map((opener) => [opener, yesOrNo])) as Record<Opener, typeof yesOrNo>,
+);
+const HOURS = 'a number of hours above 0 and at most 24: the platform keeps no window open for longer';
+const windowShape = strict({
+  hours: z
+    .number({ error: expecting(HOURS) })
+    .gt(0, `must be ${HOURS}`)
+    .max(24, `must be ${HOURS}`)
+    .default(DEFAULT_WINDOW.hours),
+  margin: duration.default(DEFAULT_WINDOW.marginMs),
+  openers: openers.default({}),
+}).refine((window) => window.margin < window.hours * 3_600_000, {
+  path: ['margin'],
+  error: 'must be shorter than the window itself',
+});
+
+const STORE = 'sqlite:PATH or env:NAME (an address with a password belongs into an environment variable)';
+const accountName = z
+  .string()
+  .regex(ACCOUNT_NAME, 'must be an account name of letters, digits, dots, hyphens and underscores (at most 64)')
+  .refine((name) => !RESERVED_NAMES.includes(name), {
+    error: `must not be called ${RESERVED_NAMES.join(' or ')}: those mean something else where an account is chosen`,
+  });
+
+const fileShape = strict({
+  store: z
+    .string({ error: expecting(STORE) })
+    .refine((text) => /^sqlite:./.test(text) || (text.startsWith('env:') && SECRET_NAME.test(text.slice(4))), {
+      error: `must be ${STORE}`,
+    })
+    .default(`sqlite:${DEFAULT_STORE}`),
+  accounts: z
+    .record(accountName, accountShape, { error: expecting('a mapping of account names to accounts') })
+    .default({}),
+  owners: z
+    .record(
+      z.string().regex(/^[^\s,]{1,64}$/, 'must be the name of a record owner without spaces and commas'),
+      z.string({ error: expecting('the name of an account on the channel sms') }),
+      { error: expecting('a mapping of record owners to account names') },
+    )
+    .default({}),
+  window: windowShape.default({ hours: DEFAULT_WINDOW.hours, margin: DEFAULT_WINDOW.marginMs, openers: {} }),
+}).superRefine(({ accounts, owners }, context) => {
+  for (const [owner, name] of Object.entries(owners)) {
+    // V2: what leaves in a record owner's name leaves as SMS, from the owner's own number.
+    if (accounts[name]?.channel === 'sms') continue;
+    const message = accounts[name]
+      ? 'must name an account on the channel sms'
+      : `must name one of the accounts of this file${suggestion(name, Object.keys(accounts))}`;
+    context.addIssue({ code: 'custom', path: ['owners', owner], message });
+  }
+});
+
+// ---------------------------------------------------------------------------------------------------- use
+
+/** The configuration that holds for a folder: that of the nearest workspace above it, or none. */
+export async function openWorkspace(from: string): Promise<Workspace> {
+  const file = await findWorkspaceFile(from);
+  return file === null ? noWorkspace() : readWorkspace(file);
+}
+
+/** Walks up from a folder to the first `pagecast.yaml`. @returns its absolute path, or null */
+export async function findWorkspaceFile(from: string): Promise<string | null> {
+  for (let folder = resolve(from); ; folder = dirname(folder)) {
+    const file = join(folder, WORKSPACE_FILE);
+    if (await exists(file)) return file;
+    const misnamed = join(folder, 'pagecast.yml');
+    // Passing over it would quietly use another configuration.
+    if (await exists(misnamed)) {
+      throw new Failure(
+        'CONFIG_INVALID',
+        `${misnamed} is not read: the file is called ${WORKSPACE_FILE}.`,
+        'Rename it.',
+      );
+    }
+    if (dirname(folder) === folder) return null;
+  }
+}
+
+/** What holds without a workspace: the sandbox account alone. */
+export function noWorkspace(): Workspace {
+  return {
+    root: null,
+    file: null,
+    storeUrl: null,
+    accounts: new Map([[SANDBOX_ACCOUNT.name, SANDBOX_ACCOUNT]]),
+    owners: new Map(),
+    window: DEFAULT_WINDOW,
+  };
+}
+
+/** @throws Failure CONFIG_INVALID with file, line and key; FILE_UNREADABLE */
+export async function readWorkspace(path: string): Promise<Workspace> {
+  const file = resolve(path);
+  const root = dirname(file);
+  const yaml = await readYaml(file, 'CONFIG_INVALID');
+  // A file with nothing but comments is a workspace with nothing but defaults.
+  const checked = checkYaml({ ...yaml, data: yaml.data ?? {} }, fileShape, 'CONFIG_INVALID');
+
+  const accounts = new Map<string, AccountConfig>();
+  for (const [name, account] of Object.entries(checked.accounts)) {
+    const described = { ...defined(account), name, pace: account.pace ?? DEFAULT_PACE[account.provider] };
+    if ('seed' in described) described.seed = resolve(root, described.seed);
+    accounts.set(name, described as AccountConfig);
+  }
+  if (!accounts.has(SANDBOX_ACCOUNT.name)) accounts.set(SANDBOX_ACCOUNT.name, SANDBOX_ACCOUNT);
+
+  return {
+    root,
+    file,
+    storeUrl: anchored(checked.store, root),
+    accounts,
+    owners: new Map(Object.entries(checked.owners)),
+    window: {
+      hours: checked.window.hours,
+      marginMs: checked.window.margin,
+      openers: { ...DEFAULT_WINDOW.openers, ...defined(checked.window.openers) },
+    },
+  };
+}
+
+/** @throws Failure ACCOUNT_UNKNOWN, which says which accounts there are */
+export function findAccount(workspace: Workspace, name: string): AccountConfig {
+  const account = workspace.accounts.get(name);
+  if (account) return account;
+  const names = [...workspace.accounts.keys()];
+  const where = workspace.file ?? `no ${WORKSPACE_FILE} here or above`;
+  throw new Failure(
+    'ACCOUNT_UNKNOWN',
+    `There is no account "${name}"${suggestion(name, names)}.`,
+    `There is: ${names.join(', ')} (${where}).`,
+  );
+}
+
+/** @throws Failure SECRET_MISSING, which names the variable */
+export function resolveSecret(ref: SecretRef, env: Environment): string {
+  const value = env[ref.env]?.trim() ?? '';
+  if (value !== '') return value;
+  throw new Failure(
+    'SECRET_MISSING',
+    `The environment variable ${ref.env} is ${env[ref.env] === undefined ? 'not set' : 'empty'}.`,
+    `Set ${ref.env} and run the command again; in CI, pass it from the secret store.`,
+  );
+}
+
+/**
+ * The store's address: `sqlite:/absolute/path` or `postgres://…`. The latter holds a password: never print it.
+ * @returns null outside a workspace
+ * @throws Failure SECRET_MISSING, CONFIG_INVALID when the variable holds no such address
+ */
+export function resolveStoreUrl(workspace: Workspace, env: Environment): string | null {
+  const { storeUrl, root } = workspace;
+  if (storeUrl === null || root === null || !storeUrl.startsWith('env:')) return storeUrl;
+  const name = storeUrl.slice(4);
+  const url = resolveSecret({ env: name }, env);
+  if (!/^(sqlite:.|postgres(ql)?:\/\/)/.test(url)) {
+    throw new Failure('CONFIG_INVALID', `${name} holds no store address; expected sqlite:PATH or postgres://….`);
+  }
+  return anchored(url, root);
+}
+
+/** Makes the path of a SQLite address absolute, so that it means the same from every folder. */
+function anchored(url: string, root: string): string {
+  const path = url.startsWith('sqlite:') ? url.slice('sqlite:'.length) : null;
+  return path === null || path === ':memory:' || isAbsolute(path) ? url : `sqlite:${resolve(root, path)}`;
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return false;
+    throw new Failure('FILE_UNREADABLE', `${path} cannot be read (${code ?? 'unknown error'}).`, '', error);
+  }
+}
+
+/** A copy without the keys that are undefined. */
+function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  const kept = Object.entries(value).filter(([, item]) => item !== undefined);
+  return Object.fromEntries(kept) as { [K in keyof T]: Exclude<T[K], undefined> };
+}
+
+/** The accounts of a channel, for messages and menus. */
+export function accountsOn(workspace: Workspace, channel: Channel): AccountConfig[] {
+  return [...workspace.accounts.values()].filter((account) => account.channel === channel);
+}
