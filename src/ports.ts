@@ -2,6 +2,7 @@
  * Every interface between the rules and the world. Adapters implement these; `cli/context.ts` alone chooses which.
  */
 import type { CampaignState, Counts, DeliveryError, Outcome, RowState, StopCause } from './core/delivery.js';
+import type { Failure } from './core/failure.js';
 import type { Finding, SheetLimits, SheetOrigin } from './core/finding.js';
 import type { SkipReason, Standing } from './core/plan.js';
 import type { Cell, SheetRow } from './core/sheet.js';
@@ -35,9 +36,23 @@ export interface Account {
   pace: number;
 }
 
-/** The templates of the workspace, then the starters. */
 export interface TemplateLibrary {
-  list(): Promise<TemplateEntry[]>;
+  list(): Promise<TemplateListing>;
+}
+
+/** One file that cannot be used does not take the others with it. */
+export interface TemplateListing {
+  /** Those of the workspace, then the starters that none of the workspace's files stands in for. */
+  entries: TemplateEntry[];
+  broken: BrokenTemplate[];
+}
+
+export interface BrokenTemplate {
+  file: string;
+  failure: Failure;
+  /** As far as the file or its name tells. */
+  name: string | null;
+  language: string | null;
 }
 
 export interface TemplateEntry {
@@ -90,9 +105,17 @@ export interface Sheets {
   /** Opens a workbook or CSV file for one pass. @throws SheetFault when the file as a whole cannot be read */
   open(path: string, limits: SheetLimits): Promise<OpenSheet>;
   /** Starts a marked copy beside a reading. */
-  mark(path: string, header: readonly Cell[], origin: SheetOrigin | null): Promise<MarkedCopy>;
-  /** Writes a table of texts, all cells as text, as .xlsx or .csv by the path's ending; CSV without formulas. */
-  exportTable(path: string, header: readonly string[], rows: AsyncIterable<readonly string[]>): Promise<number>;
+  mark(path: string, header: readonly Cell[], origin: SheetOrigin | null, overwrite: boolean): Promise<MarkedCopy>;
+  /**
+   * Writes a table of texts, all cells as text, as .xlsx or .csv by the path's ending; CSV without formulas.
+   * @returns how many rows it has. @throws Failure USAGE, FILE_EXISTS, FILE_UNWRITABLE
+   */
+  exportTable(
+    path: string,
+    header: readonly string[],
+    rows: AsyncIterable<readonly string[]>,
+    overwrite?: boolean,
+  ): Promise<number>;
 }
 
 export interface OpenSheet {

@@ -32,7 +32,7 @@ export interface CheckRequest {
   channel: Channel;
   limits: SheetLimits;
   /** Writes a copy of the sheet with every fault beside its row. */
-  mark?: { path: string; describe: (found: Finding) => string };
+  mark?: { path: string; overwrite: boolean; describe: (found: Finding) => string };
   /** Gets every row that holds anything, in sheet order. */
   onRows?: (rows: Exclude<RowResult, { kind: 'blank' }>[]) => Promise<void>;
 }
@@ -117,7 +117,7 @@ async function checkRows(sheets: Sheets, sheet: OpenSheet, request: CheckRequest
   const compiled = compileTemplate(request.template);
   const checker = new RowChecker(compiled, request.channel, sheet.header);
   const header = sheetHeader(compiled, request.channel);
-  const copy = request.mark && (await sheets.mark(request.mark.path, sheet.header, sheet.origin));
+  const copy = request.mark && (await sheets.mark(request.mark.path, sheet.header, sheet.origin, request.mark.overwrite));
   try {
     for await (const rows of sheet.rows()) {
       const results = checkBatch(checker, rows, report);

@@ -45,6 +45,8 @@ export interface Plan {
   findings: Finding[];
   counts: Partial<Record<FindingCode, number>>;
   truncated: boolean;
+  /** Names of the values, in their order. */
+  variables: string[];
   /** Messages of the first people who are sent to, as they will get them. */
   samples: { row: number; userId: string; values: readonly string[]; message: Message }[];
 }
@@ -76,13 +78,14 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
   const startAt = clock.now();
   const campaign = campaignId(startAt, world.random);
   const compiled = compileTemplate(template);
+  const variables = compiled.variables.map((variable) => variable.name);
   await store.draft({
     id: campaign,
     account: account.name,
     template,
     source: request.source.kind === 'sheet' ? request.source.path : 'typed in',
     pace: request.pace,
-    variables: compiled.variables.map((variable) => variable.name),
+    variables,
     createdAt: startAt,
   });
   try {
@@ -137,6 +140,7 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
       findings: report.findings,
       counts: report.counts,
       truncated: report.truncated,
+      variables,
       samples,
     };
   } catch (error) {

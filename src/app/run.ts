@@ -68,7 +68,7 @@ export async function runCampaign(world: RunWorld, request: RunRequest): Promise
       'Wait until it is done; then run the same command again.',
     );
   }
-  const pacer = new Pacer(campaign.pace, lease.freeAt);
+  const pacer = new Pacer(campaign.pace, Math.max(clock.now(), lease.freeAt));
   try {
     await store.start(lease, campaign.id, clock.now());
     const { counts } = await store.summary(campaign.id);
@@ -199,8 +199,7 @@ class Run {
   #send(row: QueuedRow): void {
     const { clock, provider } = this.#world;
     this.#underWay += 1;
-    const leftAt = clock.now();
-    const ticket = this.#pacer.leave(leftAt);
+    const ticket = this.#pacer.leave(clock.now());
     const message = {
       userId: row.userId,
       message: this.#compiled.render(row.values),
@@ -209,7 +208,7 @@ class Run {
     void this.#limit(() => provider.send([message])).then(
       ([outcome]) => {
         const now = clock.now();
-        this.#pacer.answered(ticket, leftAt, now);
+        this.#pacer.answered(ticket, now);
         this.#answer(row, outcome ?? unknownOutcome('The provider gave no outcome.'), now);
       },
       // A provider must not throw; if one does, the message may be out.

@@ -8,7 +8,7 @@
  *   longer than the fastest answer its answer took bounds how long it was held up.
  */
 
-const CATCH_UP_MS = 150;
+const CATCH_UP_MS = 100;
 /** Covers timer rounding at both ends. */
 const SAFETY_MS = 4;
 /** A hanging request must not stop the campaign; the platform had it at the latest this long after the usual time. */
@@ -16,34 +16,36 @@ const MAX_HELD_UP_MS = 250;
 
 export class Pacer {
   readonly #interval: number;
-  /** How many messages the window of `#span` ms may hold. */
+  /** How many messages any `#span` ms may hold; 0 for no limit. */
   readonly #burst: number;
   readonly #span: number;
-  /** Departures of the last `#burst` messages, each moved later by as much as the message was held up; a ring. */
-  readonly #arrivals: Float64Array;
+  /** Rings with one place for each of the last `#burst` messages: when it left, and how long its answer took. */
+  readonly #left: Float64Array;
+  readonly #took: Float64Array;
   #count = 0;
   #beat: number;
   #fastest = Infinity;
 
   /**
    * @param pace messages a second, `Infinity` for no limit
-   * @param freeAt no message leaves before this instant (the end of an earlier run's last second)
+   * @param startAt no message leaves before this instant
    */
-  constructor(pace: number, freeAt: number) {
+  constructor(pace: number, startAt: number) {
     this.#interval = 1000 / pace;
     this.#burst = Number.isFinite(pace) ? Math.max(1, Math.floor(pace)) : 0;
     this.#span = this.#burst === 0 ? 0 : (1000 * this.#burst) / pace;
-    this.#arrivals = new Float64Array(this.#burst).fill(-Infinity);
-    this.#beat = freeAt;
+    this.#left = new Float64Array(this.#burst).fill(-Infinity);
+    this.#took = new Float64Array(this.#burst);
+    this.#beat = startAt;
   }
 
   /** How many messages may leave at this instant. */
   available(now: number, most: number): number {
     if (this.#burst === 0) return most;
+    const beat = Math.max(this.#beat, now - CATCH_UP_MS);
     let count = 0;
     while (count < Math.min(most, this.#burst)) {
-      const oldest = this.#arrivals[(this.#count + count) % this.#burst] ?? -Infinity;
-      if (Math.max(this.#beat + count * this.#interval, oldest + this.#span + SAFETY_MS) > now) break;
+      if (Math.max(beat + count * this.#interval, this.#roomAt(this.#count + count)) > now) break;
       count += 1;
     }
     return count;
@@ -51,9 +53,7 @@ export class Pacer {
 
   /** The first instant at which a message may leave. */
   nextAt(): number {
-    if (this.#burst === 0) return -Infinity;
-    const oldest = this.#arrivals[this.#count % this.#burst] ?? -Infinity;
-    return Math.max(this.#beat, oldest + this.#span + SAFETY_MS);
+    return this.#burst === 0 ? -Infinity : Math.max(this.#beat, this.#roomAt(this.#count));
   }
 
   /**
@@ -62,25 +62,34 @@ export class Pacer {
    */
   leave(now: number): number {
     const ticket = this.#count;
+    this.#count += 1;
     if (this.#burst > 0) {
-      // Until its answer is here, a message counts as held up for as long as can be.
-      this.#arrivals[ticket % this.#burst] = now + MAX_HELD_UP_MS;
+      this.#left[ticket % this.#burst] = now;
+      this.#took[ticket % this.#burst] = Infinity;
       this.#beat = Math.max(this.#beat, now - CATCH_UP_MS) + this.#interval;
     }
-    this.#count += 1;
     return ticket;
   }
 
-  /** Tells how long the answer to a message took. */
-  answered(ticket: number, leftAt: number, now: number): void {
+  /** Tells when the answer to a message came. */
+  answered(ticket: number, now: number): void {
     if (this.#burst === 0 || this.#count - ticket > this.#burst) return;
-    const took = now - leftAt;
+    const took = now - (this.#left[ticket % this.#burst] ?? now);
+    this.#took[ticket % this.#burst] = took;
     this.#fastest = Math.min(this.#fastest, took);
-    this.#arrivals[ticket % this.#burst] = leftAt + Math.min(MAX_HELD_UP_MS, took - this.#fastest);
   }
 
   /** When another run on the same account may send its first message without exceeding the pace. */
   freeAt(now: number): number {
     return this.#burst === 0 || this.#count === 0 ? now : now + this.#span + MAX_HELD_UP_MS;
+  }
+
+  /** When the window of `#span` ms that begins with the arrival of the message `#burst` places before this one is over. */
+  #roomAt(ticket: number): number {
+    const place = ticket % this.#burst;
+    const left = this.#left[place] ?? -Infinity;
+    // Without an answer, a message counts as held up for as long as can be.
+    const heldUp = Math.min(MAX_HELD_UP_MS, (this.#took[place] ?? 0) - (Number.isFinite(this.#fastest) ? this.#fastest : 0));
+    return left + heldUp + this.#span + SAFETY_MS;
   }
 }

@@ -46,9 +46,12 @@ export function closesAt(openedAt: number, settings: WindowSettings): number {
   return openedAt + settings.hours * 3_600_000 - settings.marginMs;
 }
 
+/** How far our clock may be behind the platform's before an opener counts as one from the future. */
+export const CLOCK_SKEW_MS = 5 * 60_000;
+
 /** A difference of exactly 24 hours (less the margin) is outside. An opener from the future proves nothing about now. */
 export function windowState(last: LastOpener | null, now: number, settings: WindowSettings): WindowState {
-  if (last === null) return 'unknown';
+  if (last === null || last.openedAt > now + CLOCK_SKEW_MS) return 'unknown';
   return now < closesAt(last.openedAt, settings) ? 'open' : 'closed';
 }
 

@@ -6,7 +6,7 @@ import { stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { Failure } from '../core/failure.js';
-import { CHANNELS, type Channel } from '../core/template.js';
+import { CHANNELS } from '../core/template.js';
 import { DEFAULT_WINDOW, OPENERS, type Opener, type WindowSettings } from '../core/window.js';
 import type { Account, ProviderName } from '../ports.js';
 import { suggestion } from './nearest.js';
@@ -148,9 +148,9 @@ const accountShape = z
     'provider',
     [
       strict({
-        ...common,
         provider: z.literal('graph'),
         channel: platformChannel,
+        ...common,
         token: secret,
         appSecret: secret.optional(),
         url: baseUrl(false).optional(),
@@ -160,9 +160,9 @@ const accountShape = z
           .optional(),
       }),
       strict({
-        ...common,
         provider: z.literal('cams'),
         channel: platformChannel,
+        ...common,
         spaceId: z
           .string({ error: expecting('the CustSpaceId, such as cams-8c8x') })
           .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be the CustSpaceId, such as cams-8c8x'),
@@ -171,17 +171,17 @@ const accountShape = z
         url: baseUrl(false).optional(),
       }),
       strict({
-        ...common,
         provider: z.literal('twilio'),
         channel: oneOf(['sms'] as const),
+        ...common,
         accountSid: secret,
         authToken: secret,
         url: baseUrl(false).optional(),
       }),
       strict({
-        ...common,
         provider: z.literal('sandbox'),
         channel: oneOf(CHANNELS),
+        ...common,
         url: baseUrl(true).optional(),
         seed: z
           .string({ error: expecting('the path of a file') })
@@ -192,7 +192,8 @@ const accountShape = z
     {
       error: (issue) => {
         const providers = ['graph', 'cams', 'twilio', 'sandbox'];
-        if (issue.code === 'invalid_type') return 'must be a mapping with provider, channel, id and so on';
+        // The type says that only `invalid_union` comes here; a value that is no mapping does too.
+        if ((issue.code as string) === 'invalid_type') return 'must be a mapping with provider, channel, id and so on';
         const found: unknown = (issue.input as Record<string, unknown> | null | undefined)?.['provider'];
         return (
           expecting(`one of ${providers.join(', ')}`)({ input: found }) +
@@ -326,14 +327,13 @@ export async function readWorkspace(path: string): Promise<Workspace> {
   const file = resolve(path);
   const root = dirname(file);
   const yaml = await readYaml(file, 'CONFIG_INVALID');
-  // A file with nothing but comments is a workspace with nothing but defaults.
-  const checked = checkYaml({ ...yaml, data: yaml.data ?? {} }, fileShape, 'CONFIG_INVALID');
+  const checked = checkYaml({ ...yaml, data: withoutEmptySections(yaml.data) }, fileShape, 'CONFIG_INVALID');
 
   const accounts = new Map<string, AccountConfig>();
   for (const [name, account] of Object.entries(checked.accounts)) {
     const described = { ...defined(account), name, pace: account.pace ?? DEFAULT_PACE[account.provider] };
     if ('seed' in described) described.seed = resolve(root, described.seed);
-    accounts.set(name, described as AccountConfig);
+    accounts.set(name, described);
   }
   if (!accounts.has(SANDBOX_ACCOUNT.name)) accounts.set(SANDBOX_ACCOUNT.name, SANDBOX_ACCOUNT);
 
@@ -408,13 +408,15 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
+/** `accounts:` with nothing but comments below it is null to YAML; it means the same as no such key. */
+function withoutEmptySections(data: unknown): unknown {
+  if (data === null) return {};
+  if (typeof data !== 'object' || Array.isArray(data)) return data;
+  return Object.fromEntries(Object.entries(data).filter(([, section]) => section !== null));
+}
+
 /** A copy without the keys that are undefined. */
 function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   const kept = Object.entries(value).filter(([, item]) => item !== undefined);
   return Object.fromEntries(kept) as { [K in keyof T]: Exclude<T[K], undefined> };
-}
-
-/** The accounts of a channel, for messages and menus. */
-export function accountsOn(workspace: Workspace, channel: Channel): AccountConfig[] {
-  return [...workspace.accounts.values()].filter((account) => account.channel === channel);
 }

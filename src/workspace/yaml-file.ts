@@ -10,7 +10,7 @@ import { Failure, type FailureCode } from '../core/failure.js';
 import { suggestion } from './nearest.js';
 
 /** Bytes; a template of a few hundred characters and a configuration of a hundred accounts are far below it. */
-export const MAX_BYTES = 256 * 1024;
+const MAX_BYTES = 256 * 1024;
 /**
  * The parser works by recursion and compares every key of a mapping with every other: thousands of brackets in a row end
  * the process (not merely the call), and fifty thousand keys take minutes.
@@ -123,7 +123,8 @@ function boundaryFault(text: string): { line: number; what: string } | null {
   return null;
 }
 
-async function readText(path: string, code: FailureCode): Promise<string> {
+/** A file's text, within MAX_BYTES. @throws Failure `code`, FILE_UNREADABLE */
+export async function readText(path: string, code: FailureCode): Promise<string> {
   let bytes: Buffer;
   try {
     // A pipe or a device would keep the command waiting for ever.

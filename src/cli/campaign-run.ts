@@ -1,0 +1,108 @@
+/** Runs a campaign for a person or a script: progress, Ctrl-C, the report, and the exit status. */
+import { runCampaign, type RunResult } from '../app/run.js';
+import { DEFAULT_BUDGET, finishedStatus, parseBudget, STOP_STATUS } from '../core/delivery.js';
+import { EXIT, Failure, type ExitStatus } from '../core/failure.js';
+import type { Campaign, CampaignSummary } from '../ports.js';
+import type { Context } from './context.js';
+import { ProgressLine } from './progress.js';
+import { campaignText } from './render.js';
+
+export interface RunOptions {
+  maxFailures?: string;
+  strict?: boolean;
+}
+
+/** Sends what a campaign has queued, and reports. */
+export async function runAndReport(context: Context, campaign: Campaign, options: RunOptions): Promise<ExitStatus> {
+  const { terminal } = context;
+  const result = await runWithProgress(context, campaign, options);
+  if (terminal.json) terminal.document(campaignJson(result.campaign, result));
+  else {
+    terminal.data(campaign.id);
+    terminal.note(campaignText(result.campaign, result, terminal.tint));
+    for (const line of whatNext(result)) terminal.note(line);
+  }
+  return runStatus(result, options.strict === true);
+}
+
+/** Sends what a campaign has queued, with a progress line; Ctrl-C pauses it. */
+export async function runWithProgress(context: Context, campaign: Campaign, options: RunOptions): Promise<RunResult> {
+  const { terminal, clock, random } = context;
+  const budget = options.maxFailures === undefined ? DEFAULT_BUDGET : parseBudget(options.maxFailures);
+  if (!budget) {
+    throw new Failure('USAGE', `"${options.maxFailures ?? ''}" is no limit for failures.`, 'Write --max-failures 25, 10% or 25,10%.');
+  }
+  const { store, engine } = await context.store();
+  const provider = await context.provider(await context.account(campaign.account));
+  const { window } = await context.workspace();
+  const progress = await ProgressLine.start(terminal, clock, 'Sending');
+  const interruption = context.interruptible(() => {
+    progress.stop();
+    terminal.note('Stopping: waiting for the messages that are under way. Press Ctrl-C again to leave at once.');
+  });
+  try {
+    return await runCampaign(
+      { store, engine, provider, clock, random },
+      {
+        campaign: campaign.id,
+        window,
+        budget,
+        signal: interruption.signal,
+        onProgress: (now) => {
+          if (!interruption.signal.aborted) progress.update(now);
+        },
+      },
+    );
+  } catch (error) {
+    progress.stop();
+    if (error instanceof Failure && error.code !== 'CAMPAIGN_STATE') {
+      terminal.note(`Campaign ${campaign.id} is kept. Go on with: pagecast campaign resume ${campaign.id}`);
+    }
+    throw error;
+  } finally {
+    progress.stop();
+    interruption.dispose();
+  }
+}
+
+function runStatus(result: RunResult, strict: boolean): ExitStatus {
+  if (result.end === 'paused') return EXIT.interrupted;
+  if (result.campaign.stop) return STOP_STATUS[result.campaign.stop.cause];
+  return finishedStatus(result.counts, strict);
+}
+
+function whatNext({ campaign, counts, end }: RunResult): string[] {
+  const lines: string[] = [];
+  if (end !== 'finished') lines.push(`Go on with: pagecast campaign resume ${campaign.id}`);
+  if (counts.failed + counts.unknown > 0) lines.push(`One line for each message: pagecast message list --campaign ${campaign.id}`);
+  if (counts.unknown > 0) {
+    lines.push('Unknown messages may have arrived and are not sent again by themselves. Look into the conversations first.');
+  }
+  return lines;
+}
+
+/** A campaign as it stands in JSON. Instants are ISO 8601 in UTC. */
+export function campaignJson(campaign: Campaign, summary: CampaignSummary): object {
+  const { counts, skip, errors, refusedByOpener } = summary;
+  return {
+    campaign: campaign.id,
+    state: campaign.state,
+    account: campaign.account,
+    template: campaign.template.name,
+    language: campaign.template.language,
+    source: campaign.source,
+    pace: campaign.pace,
+    ...counts,
+    skip,
+    errors,
+    refusedByOpener,
+    stop: campaign.stop,
+    createdAt: iso(campaign.createdAt),
+    startedAt: iso(campaign.startedAt),
+    finishedAt: iso(campaign.finishedAt),
+  };
+}
+
+export function iso(at: number | null): string | null {
+  return at === null ? null : new Date(at).toISOString();
+}

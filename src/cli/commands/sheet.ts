@@ -1,0 +1,115 @@
+/** `pagecast sheet`: makes recipient workbooks and checks those that come back. */
+import type { Command } from 'commander';
+import { checkSheet, readOrigin, type SheetReport } from '../../app/check-sheet.js';
+import { makeSheet } from '../../app/make-sheet.js';
+import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
+import { CHANNELS, type Channel, type Template } from '../../core/template.js';
+import type { Context } from '../context.js';
+import type { Launch } from '../launch.js';
+import { findingJson, findingLine } from '../messages.js';
+import { findingsText, plural } from '../render.js';
+
+interface SheetOptions {
+  template?: string;
+  lang?: string;
+  output?: string;
+  channel?: string;
+  from?: string;
+  force?: boolean;
+  mark?: string;
+}
+
+export function registerSheet(program: Command, launch: Launch): void {
+  const sheet = program.command('sheet').description('recipient workbooks');
+  sheet
+    .command('new')
+    .description('make an empty recipient workbook for a template')
+    .requiredOption('--template <name>', 'the template')
+    .option('--lang <language>', 'where the template exists in several languages')
+    .requiredOption('-o, --output <file>', 'the .xlsx file to make')
+    .option('--channel <channel>', 'whose ids the first column holds (default: the first channel of the template)')
+    .option('--force', 'overwrite the file')
+    .addHelpText('after', '\nExample:\n  $ pagecast sheet new --template order_update --lang en_US -o orders.xlsx')
+    .action(launch((context: Context, options: SheetOptions) => make(context, options)));
+  sheet
+    .command('check')
+    .description('check a filled-in workbook or CSV file; nothing is sent')
+    .argument('<file>')
+    .option('--template <name>', 'the template (default: the one the workbook was made for)')
+    .option('--lang <language>', 'its language')
+    .option('--from <account>', 'the account it will be sent from, for the kind of ids')
+    .option('--mark <file>', 'write a copy with every fault beside its row')
+    .option('--force', 'overwrite the marked copy')
+    .addHelpText('after', '\nExamples:\n  $ pagecast sheet check orders.xlsx\n  $ pagecast sheet check orders.csv --template order_update --lang en_US --mark faults.xlsx')
+    .action(launch((context: Context, file: string, options: SheetOptions) => check(context, file, options)));
+}
+
+async function make(context: Context, options: SheetOptions): Promise<ExitStatus> {
+  const { template } = await context.template(options.template ?? '', options.lang);
+  const file = context.path(options.output ?? '');
+  if (!file.toLowerCase().endsWith('.xlsx')) {
+    throw new Failure('USAGE', 'The workbook needs a name that ends in .xlsx.', 'Spreadsheet programs damage ids in CSV files.');
+  }
+  const channel = chooseChannel(template, options.channel);
+  const request = { template, channel, path: file, overwrite: options.force === true };
+  const made = await makeSheet(await context.sheets(), request);
+  if (context.terminal.json) context.terminal.document({ ...made, template: template.name, language: template.language });
+  else {
+    context.terminal.data(file);
+    context.terminal.note(`Columns: ${made.header.join(', ')}. Fill it in, then: pagecast sheet check ${options.output ?? ''}`);
+  }
+  return EXIT.done;
+}
+
+async function check(context: Context, file: string, options: SheetOptions): Promise<ExitStatus> {
+  const path = context.path(file);
+  const sheets = await context.sheets();
+  const limits = await context.sheetLimits();
+  const origin = options.template === undefined ? await readOrigin(sheets, path, limits) : null;
+  const name = options.template ?? origin?.template;
+  if (name === undefined) {
+    throw new Failure('USAGE', `${file} does not say which template it is for.`, 'Pass --template and --lang.');
+  }
+  const { template } = await context.template(name, options.lang ?? (options.template === undefined ? origin?.language : undefined));
+  const channel = options.from === undefined ? chooseChannel(template, undefined) : (await context.account(options.from)).channel;
+  const mark = options.mark === undefined ? undefined : context.path(options.mark);
+  if (mark !== undefined && !mark.toLowerCase().endsWith('.xlsx')) {
+    throw new Failure('USAGE', 'The marked copy needs a name that ends in .xlsx.');
+  }
+  const report = await checkSheet(sheets, {
+    path,
+    template,
+    channel,
+    limits,
+    ...(mark !== undefined && { mark: { path: mark, overwrite: options.force === true, describe: findingLine } }),
+  });
+  if (context.terminal.json) context.terminal.document({ ...report, findings: report.findings.map(findingJson) });
+  else {
+    printSheetReport(context, report);
+    if (mark !== undefined && report.rows > 0) context.terminal.note(`Every fault stands beside its row in ${mark}.`);
+    else if (!report.ok && report.rows > 0) context.terminal.note(`To see every fault beside its row: pagecast sheet check ${file} --mark faults.xlsx`);
+  }
+  return report.ok ? EXIT.done : EXIT.invalid;
+}
+
+export function printSheetReport({ terminal }: Context, report: SheetReport): void {
+  const { paint } = terminal;
+  const total = Object.values(report.counts).reduce((sum, count) => sum + count, 0);
+  const verdict = report.ok ? paint.green('ok') : paint.red('has faults');
+  terminal.data(`${report.file} for ${report.template} (${report.language}): ${verdict}`);
+  if (report.rows > 0) terminal.data(`  ${plural(report.rows, 'row')}, ${plural(report.recipients, 'recipient')}`);
+  if (total > 1) {
+    terminal.data(`  ${Object.entries(report.counts).map(([code, count]) => `${code} ${count}`).join(', ')}`);
+  }
+  if (total > 0) terminal.data(findingsText(report.findings, total, paint));
+}
+
+function chooseChannel(template: Template, wanted: string | undefined): Channel {
+  const [first] = template.channels;
+  if (wanted === undefined && first !== undefined) return first;
+  const channel = CHANNELS.find((one) => one === wanted);
+  if (channel === undefined || !template.channels.includes(channel)) {
+    throw new Failure('CHANNEL_DIFFERS', `The template ${template.name} does not go to ${wanted ?? 'any channel'}.`, `It goes to ${template.channels.join(', ')}.`);
+  }
+  return channel;
+}

@@ -1,0 +1,240 @@
+/**
+ * The only composition root: from the process and the workspace to the adapters. Everything is made when it is first
+ * asked for, so a command pays only for what it uses.
+ */
+import { readFile } from 'node:fs/promises';
+import { homedir, hostname } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Failure } from '../core/failure.js';
+import type { SheetLimits } from '../core/finding.js';
+import type { Account, Clock, Provider, Random, Sheets, TemplateEntry, TemplateListing } from '../ports.js';
+import type { Sandbox } from '../sandbox/server.js';
+import type { OpenedStore } from '../stores/open.js';
+import type { AccountConfig, Workspace } from '../workspace/config.js';
+import { Terminal } from './terminal.js';
+
+export interface GlobalOptions {
+  json?: boolean;
+}
+
+export interface Interruption {
+  /** Aborts at the first Ctrl-C, SIGTERM or when the terminal closes. */
+  signal: AbortSignal;
+  dispose(): void;
+}
+
+export class Context {
+  readonly terminal: Terminal;
+  readonly clock: Clock = {
+    now: () => Date.now(),
+    // Longer sleeps than a timer can hold are cut; every caller looks at the clock again.
+    sleep: (ms, signal) => sleep(Math.max(0, Math.min(ms, 2 ** 31 - 1)), undefined, signal && { signal }).catch(() => undefined),
+  };
+  readonly random: Random = { next: () => Math.random() };
+  readonly cwd: string;
+  readonly #env = process.env;
+  readonly #closers: (() => Promise<void>)[] = [];
+  #workspace: Promise<Workspace> | undefined;
+  #opened: Promise<OpenedStore> | undefined;
+
+  constructor(options: GlobalOptions, cwd = process.cwd()) {
+    this.terminal = new Terminal({ ...standardStreams(), env: process.env }, options.json === true);
+    this.cwd = cwd;
+  }
+
+  path(given: string): string {
+    return resolve(this.cwd, given);
+  }
+
+  workspace(): Promise<Workspace> {
+    this.#workspace ??= import('../workspace/config.js').then(({ openWorkspace }) => openWorkspace(this.cwd));
+    return this.#workspace;
+  }
+
+  async account(name: string): Promise<AccountConfig> {
+    const { findAccount } = await import('../workspace/config.js');
+    return findAccount(await this.workspace(), name);
+  }
+
+  async templates(): Promise<TemplateListing> {
+    const { templateLibrary } = await import('../workspace/templates.js');
+    return templateLibrary((await this.workspace()).root).list();
+  }
+
+  async template(name: string, language: string | undefined): Promise<TemplateEntry> {
+    const { findTemplate } = await import('../workspace/templates.js');
+    return findTemplate(await this.templates(), name, language);
+  }
+
+  async scaffolds(): Promise<Pick<typeof import('../workspace/templates.js'), 'scaffoldTemplate' | 'scaffoldWorkspace'>> {
+    return import('../workspace/templates.js');
+  }
+
+  async sheets(): Promise<Sheets> {
+    const { createSheets } = await import('../sheets/index.js');
+    return createSheets(this.clock);
+  }
+
+  async sheetLimits(): Promise<SheetLimits> {
+    const { DEFAULT_LIMITS } = await import('../sheets/limits.js');
+    return DEFAULT_LIMITS;
+  }
+
+  async windowLog(): Promise<typeof import('../inbound/window-log.js')> {
+    return import('../inbound/window-log.js');
+  }
+
+  /** Where the ledger is kept, as a store URL. Outside a workspace it is one for the user. */
+  async storeUrl(): Promise<string> {
+    const { resolveStoreUrl } = await import('../workspace/config.js');
+    const state = this.#env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state');
+    return resolveStoreUrl(await this.workspace(), this.#env) ?? `sqlite:${join(state, 'pagecast', 'pagecast.db')}`;
+  }
+
+  store(): Promise<OpenedStore> {
+    this.#opened ??= this.#openStore();
+    return this.#opened;
+  }
+
+  async #openStore(): Promise<OpenedStore> {
+    const { openStore } = await import('../stores/open.js');
+    const host = hostname();
+    const opened = await openStore(await this.storeUrl(), this.cwd, {
+      name: `${host}/${process.pid}`,
+      mayBeAlive: (name) => {
+        const [itsHost, itsPid] = name.split('/');
+        if (itsHost !== host) return true;
+        return Number(itsPid) === process.pid || isAlive(Number(itsPid));
+      },
+    });
+    this.#closers.push(() => opened.store.close());
+    return opened;
+  }
+
+  /** Makes the provider of an account; for a sandbox account without a URL, the sandbox as well. */
+  async provider(account: AccountConfig): Promise<Provider> {
+    const { openProvider } = await import('../providers/index.js');
+    const { resolveSecret } = await import('../workspace/config.js');
+    const settings = { channel: account.channel, id: account.id, connections: 64 };
+    let provider: Provider;
+    if (account.provider === 'sandbox') {
+      const { SANDBOX_PAGE } = await import('../sandbox/seed.js');
+      const baseUrl = account.url ?? (await this.#embeddedSandbox(account)).url;
+      provider = openProvider('sandbox', { ...settings, baseUrl, token: SANDBOX_PAGE.token }, this.clock);
+    } else if (account.provider === 'graph') {
+      const graph = {
+        ...settings,
+        token: resolveSecret(account.token, this.#env),
+        ...(account.appSecret && { appSecret: resolveSecret(account.appSecret, this.#env) }),
+        ...(account.url !== undefined && { baseUrl: account.url }),
+        ...(account.version !== undefined && { version: account.version }),
+      };
+      provider = openProvider('graph', graph, this.clock);
+    } else provider = openProvider(account.provider, settings, this.clock);
+    this.#closers.push(() => provider.close());
+    return provider;
+  }
+
+  /** The environment variables that an account needs and that are not set. */
+  missingSecrets(account: AccountConfig): string[] {
+    const refs = Object.values(account).filter(
+      (value): value is { env: string } => typeof value === 'object' && value !== null && 'env' in value,
+    );
+    return refs.map((ref) => ref.env).filter((name) => !this.#env[name]);
+  }
+
+  async #embeddedSandbox(account: Account & { seed?: string }): Promise<Sandbox> {
+    const seed = account.seed === undefined ? {} : await this.readJson(account.seed);
+    const templates = await this.#registeredTemplates();
+    const channel = account.channel === 'sms' ? 'messenger' : account.channel;
+    return this.sandbox({ templates, ...seed }, 0, { id: account.id, channel });
+  }
+
+  /** What the embedded sandbox takes as approved: every registered template of the workspace and the starters. */
+  async #registeredTemplates(): Promise<unknown[]> {
+    const { entries } = await this.templates();
+    return entries.flatMap(({ template: { registration, language, body } }) =>
+      registration && body !== undefined
+        ? [
+            {
+              name: registration.name,
+              language,
+              status: registration.status,
+              parameter_format: registration.parameters === 'named' ? 'NAMED' : 'POSITIONAL',
+              body,
+            },
+          ]
+        : [],
+    );
+  }
+
+  /**
+   * Starts a sandbox on loopback; it ends with the command.
+   * @param page replaces parts of the seed's Page
+   */
+  async sandbox(seed: object, port: number, page: { id?: string; channel?: 'messenger' | 'instagram' } = {}): Promise<Sandbox> {
+    const { startSandbox } = await import('../sandbox/server.js');
+    const sandbox = await startSandbox({ port, seed, page, clock: this.clock, random: this.random });
+    this.#closers.push(() => sandbox.close());
+    return sandbox;
+  }
+
+  async readJson(path: string): Promise<object> {
+    try {
+      return JSON.parse(await readFile(path, 'utf8')) as object;
+    } catch (error) {
+      const reason = error instanceof SyntaxError ? 'is no JSON' : 'cannot be read';
+      throw new Failure('FILE_UNREADABLE', `${path} ${reason}: ${(error as Error).message}`, '', error);
+    }
+  }
+
+  /**
+   * From now on the first Ctrl-C (or SIGTERM, or the terminal's end) only asks to stop, and the second ends the process.
+   * @param onFirst is told, so that it can say what happens next
+   */
+  interruptible(onFirst: () => void): Interruption {
+    const controller = new AbortController();
+    const stop = (): void => {
+      if (controller.signal.aborted) process.exit(130);
+      controller.abort();
+      onFirst();
+    };
+    const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+    for (const name of signals) process.on(name, stop);
+    return {
+      signal: controller.signal,
+      dispose: () => {
+        for (const name of signals) process.off(name, stop);
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    for (const closer of this.#closers.reverse()) await closer();
+  }
+}
+
+const guarded = new WeakSet<object>();
+
+function standardStreams(): { stdin: NodeJS.ReadStream; stdout: NodeJS.WriteStream; stderr: NodeJS.WriteStream } {
+  const { stdin, stdout, stderr } = process;
+  // A reader that goes away (`| head`), or a terminal that is closed, must not end a run with a stack trace.
+  for (const stream of [stdout, stderr]) {
+    if (guarded.has(stream)) continue;
+    guarded.add(stream);
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
+    });
+  }
+  return { stdin, stdout, stderr };
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * The guided form of `send`: language → template → account → send type → import method → recipients. It only fills in the
+ * options that were not given; what follows (policy, preview, count) is the same with and without it.
+ */
+import { access } from 'node:fs/promises';
+import { checkSheet } from '../app/check-sheet.js';
+import { makeSheet } from '../app/make-sheet.js';
+import { Failure } from '../core/failure.js';
+import { bulkBlock } from '../core/policy.js';
+import { compileTemplate, type Template } from '../core/template.js';
+import type { AccountConfig } from '../workspace/config.js';
+import type { SendOptions } from './commands/send.js';
+import type { Context } from './context.js';
+import { findingLine } from './messages.js';
+import { bubble, findingsText, plural } from './render.js';
+import type { Questions } from './terminal.js';
+
+export async function askForMissing(context: Context, given: SendOptions): Promise<SendOptions> {
+  const complete = given.template !== undefined && given.from !== undefined && (given.sheet !== undefined || given.to !== undefined);
+  if (complete) return given;
+  const ask = await context.terminal.questions('--template, --from, and --sheet or --to');
+  const template = await askForTemplate(context, ask, given);
+  const account = await askForAccount(context, ask, template, given);
+  if (given.template === undefined) {
+    // Timed sends come with the scheduler; the question is asked so that the form has all its steps.
+    await ask.choose('When should it be sent?', [{ name: 'Immediately', value: 'immediately' }]);
+  }
+  const options: SendOptions = { ...given, template: template.name, lang: template.language, from: account.name };
+  if (given.sheet !== undefined || given.to !== undefined) return options;
+  return { ...options, ...(await askForRecipients(context, ask, template, account)) };
+}
+
+async function askForTemplate(context: Context, ask: Questions, given: SendOptions): Promise<Template> {
+  if (given.template !== undefined) return (await context.template(given.template, given.lang)).template;
+  const { entries } = await context.templates();
+  const templates = entries.map((entry) => entry.template);
+  const languages = [...new Set(templates.map((template) => template.language))].sort();
+  const language = given.lang ?? (await ask.choose('In which language?', languages.map((one) => ({ name: one, value: one }))));
+  const offered = templates.filter((template) => template.language === language);
+  if (offered.length === 0) throw new Failure('LANGUAGE_UNKNOWN', `There is no template in ${language}.`, `There is: ${languages.join(', ')}.`);
+  const template = await ask.choose(
+    'Which template?',
+    offered.map((one) => ({
+      name: one.name,
+      value: one,
+      description: `${one.kind}, for ${one.channels.join(', ')}: ${(one.body ?? one.media?.url ?? '').slice(0, 100)}`,
+    })),
+  );
+  const compiled = compileTemplate(template);
+  const { terminal } = context;
+  terminal.note(bubble(compiled.render(compiled.variables.map((variable) => variable.example)), terminal.width, terminal.tint));
+  return template;
+}
+
+async function askForAccount(context: Context, ask: Questions, template: Template, given: SendOptions): Promise<AccountConfig> {
+  if (given.from !== undefined) return context.account(given.from);
+  const { accounts } = await context.workspace();
+  const usable = [...accounts.values()].filter((account) => bulkBlock(template, account.channel) === null);
+  const [first] = accounts.values();
+  const block = usable.length === 0 && first ? bulkBlock(template, first.channel) : null;
+  if (block) throw new Failure('POLICY_FORBIDS', `${template.name} cannot be sent. ${block.reason}`, block.instead);
+  return ask.choose(
+    'From which account?',
+    usable.map((account) => ({ name: `${account.name} (${account.provider}, ${account.channel}, ${account.id})`, value: account })),
+  );
+}
+
+async function askForRecipients(
+  context: Context,
+  ask: Questions,
+  template: Template,
+  account: AccountConfig,
+): Promise<Pick<SendOptions, 'sheet' | 'to' | 'var' | 'skipInvalid'>> {
+  const method = await ask.choose('Where do the recipients come from?', [
+    { name: 'A workbook that is filled in', value: 'workbook' as const },
+    { name: 'Make me a workbook to fill in first', value: 'new' as const },
+    { name: 'A few user IDs that I type', value: 'ids' as const },
+  ]);
+  if (method === 'ids') return askForIds(ask, template);
+  if (method === 'new') await makeWorkbook(context, ask, template, account);
+  return askForWorkbook(context, ask, template, account);
+}
+
+async function askForIds(ask: Questions, template: Template): Promise<Pick<SendOptions, 'to' | 'var'>> {
+  const typed = await ask.type('User IDs, with spaces or commas between them:', {
+    validate: (text) => text.trim() !== '' || 'Type at least one user ID.',
+  });
+  const pairs: string[] = [];
+  for (const { name, description, example } of compileTemplate(template).variables) {
+    const value = await ask.type(`${name}${description === undefined ? '' : ` (${description})`}, for all of them:`, {
+      validate: (text) => text.trim() !== '' || `Type a value, such as ${example}.`,
+    });
+    pairs.push(`${name}=${value}`);
+  }
+  return { to: typed.split(/[\s,;]+/).filter((id) => id !== ''), var: pairs };
+}
+
+async function makeWorkbook(context: Context, ask: Questions, template: Template, account: AccountConfig): Promise<void> {
+  const file = await ask.type('File to make:', {
+    default: `${template.name}.${template.language}.xlsx`,
+    validate: async (text) => {
+      if (!text.toLowerCase().endsWith('.xlsx')) return 'The name must end in .xlsx.';
+      return access(context.path(text)).then(
+        () => 'This file is there already.',
+        () => true,
+      );
+    },
+  });
+  await makeSheet(await context.sheets(), { template, channel: account.channel, path: context.path(file), overwrite: false });
+  context.terminal.note(`Made ${file}. Fill it in and save it, then go on here.`);
+}
+
+async function askForWorkbook(
+  context: Context,
+  ask: Questions,
+  template: Template,
+  account: AccountConfig,
+): Promise<Pick<SendOptions, 'sheet' | 'skipInvalid'>> {
+  const sheets = await context.sheets();
+  const limits = await context.sheetLimits();
+  const { terminal } = context;
+  for (;;) {
+    const file = await ask.type('The filled-in workbook (.xlsx or .csv):', {
+      validate: (text) => text.trim() !== '' || 'Type the name of the file.',
+    });
+    const path = context.path(file.trim());
+    const report = await checkSheet(sheets, { path, template, channel: account.channel, limits });
+    const total = Object.values(report.counts).reduce((sum, count) => sum + count, 0);
+    if (total > 0) terminal.note(findingsText(report.findings, total, terminal.tint, 10));
+    terminal.note(`${plural(report.rows, 'row')}, ${plural(report.recipients, 'recipient')}.`);
+    if (report.ok) return { sheet: path };
+    const mark = path.replace(/\.[^.]*$/, '.faults.xlsx');
+    const next = await ask.choose('The sheet has faults. What now?', [
+      { name: 'Mend it and check again', value: 'again' as const },
+      ...(report.rows > 0 ? [{ name: `Write ${mark} with every fault beside its row`, value: 'mark' as const }] : []),
+      ...(report.recipients > 0 ? [{ name: 'Leave the rows with faults out', value: 'skip' as const }] : []),
+    ]);
+    if (next === 'skip') return { sheet: path, skipInvalid: true };
+    if (next === 'mark') {
+      await checkSheet(sheets, { path, template, channel: account.channel, limits, mark: { path: mark, overwrite: true, describe: findingLine } });
+      terminal.note(`Wrote ${mark}.`);
+    }
+  }
+}

@@ -1,0 +1,135 @@
+/** The sentence for each finding: what is wrong, and what to do about it. Everything before this is data. */
+import type { Finding, SheetLimits } from '../core/finding.js';
+
+const NOT_WORKBOOK: Record<string, string> = {
+  old_excel: 'is in the old .xls format. Open it in a spreadsheet program and save it as .xlsx',
+  not_a_workbook: 'is neither a workbook nor a table of text. Send it as .xlsx or .csv',
+  encoding: 'is text in an encoding that cannot be read safely. Save it as .xlsx, or as CSV in UTF-8',
+  damaged: 'is damaged inside. Open it in a spreadsheet program and save it again as .xlsx',
+  forbidden_xml: 'holds XML that no spreadsheet program writes. It was not opened; make a new one with "pagecast sheet new"',
+  unsupported: 'is a workbook of a kind that is not read. Save it as .xlsx',
+};
+
+const LIMIT: Record<keyof SheetLimits, (max: number) => string> = {
+  bytes: (max) => `it is larger than ${max / 1e6} MB`,
+  unzippedBytes: (max) => `it unpacks to more than ${max / 1e6} MB`,
+  ratio: (max) => `it unpacks to more than ${max} times its size, as files made to do harm do`,
+  rows: (max) => `it has more than ${max} rows`,
+  columns: (max) => `it has more than ${max} columns`,
+  strings: (max) => `it has more than ${max} different texts`,
+  cellCharacters: (max) => `one of its cells has more than ${max} characters`,
+  seconds: (max) => `reading it took longer than ${max} seconds`,
+};
+
+/** @returns one or two sentences, without the place */
+export function sentence(found: Finding): string {
+  switch (found.code) {
+    case 'FILE_NOT_FOUND':
+      return `There is no file ${found.args.path}.`;
+    case 'FILE_NOT_WORKBOOK': {
+      const { reason, detail } = found.args;
+      return `The file ${NOT_WORKBOOK[reason] ?? 'cannot be read'}.${detail ? ` (${detail})` : ''}`;
+    }
+    case 'FILE_ENCRYPTED':
+      return 'The file is protected by a password. Remove the password and save it again.';
+    case 'FILE_TRUNCATED':
+      return `The file ends too early; the download or copy was cut off. Get it again. (${found.args.detail})`;
+    case 'FILE_TOO_LARGE':
+      return `The file was not read: ${LIMIT[found.args.limit](found.args.max)}. Split it.`;
+    case 'SHEET_MISSING':
+      return `The workbook has no sheet to read (looked for ${found.args.wanted}; found ${list(found.args.found)}).`;
+    case 'HEADER_CHANGED':
+      return `The header was changed. Expected: ${list(found.args.expected)}. Found: ${list(found.args.found)}. Put it back, or make a new sheet with "pagecast sheet new".`;
+    case 'TEMPLATE_MISMATCH': {
+      const { expected, found: other } = found.args;
+      if (expected.template === other.template && expected.language === other.language) {
+        return `The template ${expected.template} (${expected.language}) has changed since this sheet was made. Make a new sheet and copy the rows over.`;
+      }
+      return `This sheet was made for ${other.template} (${other.language}), not for ${expected.template} (${expected.language}).`;
+    }
+    case 'NO_ROWS':
+      return 'The sheet has no recipients: there is nothing below the header.';
+    case 'TOO_MANY_ROWS':
+      return `The sheet has more than ${found.args.max} rows. Split it.`;
+    case 'IDS_ROUNDED':
+      return `A spreadsheet program has rounded these ids: ${found.args.rounded} of ${found.args.long} long ones end in zeros from the 16th digit on. The lost digits cannot be brought back: take the ids from their source again, into a column that is formatted as Text first.`;
+    case 'ID_MISSING':
+      return 'The id is missing.';
+    case 'ID_NOT_TEXT':
+      return `The id is a number (${found.args.found}), and spreadsheet programs keep only 15 digits of a number. Format the column as Text, then paste the ids again from their source, as values.`;
+    case 'ID_MALFORMED':
+      return found.args.channel === 'sms'
+        ? `"${clip(found.args.found)}" is no phone number. Write it with + and country code, such as +15550001111.`
+        : `"${clip(found.args.found)}" is no user ID. A user ID is all digits.`;
+    case 'ID_DUPLICATE':
+      return found.args.sameValues
+        ? `This person is in row ${found.args.firstRow} already, with the same values. One message is sent.`
+        : `This person is in row ${found.args.firstRow} already, with other values. Remove one of the two rows.`;
+    case 'ID_CLEANED':
+      return 'The id had spaces, an apostrophe or invisible characters around it; they are left out.';
+    case 'CHANNEL_MISMATCH':
+      return found.args.found === 'sms'
+        ? `This is a phone number, and the account sends on ${found.args.expected}. Use user IDs, or an SMS account.`
+        : 'This is a user ID, and the account sends SMS. Use phone numbers, or a Page account.';
+    case 'VARIABLE_MISSING':
+      return `${found.args.variable} is empty.`;
+    case 'VARIABLE_TOO_LONG':
+      return `${found.args.variable} has ${found.args.length} characters; at most ${found.args.max} are allowed.`;
+    case 'CELL_FORMULA':
+      return 'The cell holds a formula. Copy it and paste it back as values.';
+    case 'CELL_ERROR':
+      return `The cell holds the error ${found.args.error}.`;
+    case 'CELL_NOT_TEXT':
+      return `The cell holds a ${found.args.kind} (${clip(found.args.found)}), which looks different from country to country. Format it as Text and type it as it should read.`;
+    case 'CELL_NUMBER':
+      return `The cell holds a number; it will read ${found.args.text}.`;
+    case 'CELL_OUTSIDE':
+      return 'There is something in a column without a header. Remove it.';
+    case 'MESSAGE_TOO_LONG':
+      return `With these values the ${found.args.part} has ${found.args.length} ${found.args.unit}; ${found.args.channel} allows ${found.args.max}.`;
+    case 'MESSAGE_URL_INVALID':
+      return `The ${found.args.part} becomes "${clip(found.args.found)}", which is no web address.`;
+    case 'VARIABLE_SYNTAX':
+      return `There are braces that are no variable: "${clip(found.args.text)}". A variable is written {{name}}, with letters, digits and _.`;
+    case 'VARIABLE_UNDECLARED':
+      return `{{${found.args.variable}}} is used but not declared. Add it under variables:, with an example.`;
+    case 'VARIABLE_UNUSED':
+      return `${found.args.variable} is declared but not used.`;
+    case 'VARIABLE_AMBIGUOUS':
+      return `${found.args.variable} and ${found.args.other} differ only in capital letters. Rename one.`;
+    case 'CONTENT_MISSING':
+      return 'The template has neither a body nor media.';
+    case 'CONTENT_CONFLICT':
+      return `${list(found.args.parts)} cannot be in one message: Messenger sends either text or a file. Make two templates.`;
+    case 'LIMIT_EXCEEDED':
+      return `With the examples, ${found.args.part} has ${found.args.length} ${found.args.unit}; ${found.args.channel} allows ${found.args.max}.`;
+    case 'TOO_MANY':
+      return `There are ${found.args.count} ${found.args.part}; at most ${found.args.max} are allowed.`;
+    case 'PART_UNSUPPORTED':
+      return `${found.args.channel} has no ${found.args.part === 'kind' ? 'registered templates' : found.args.part}. Remove it, or take ${found.args.channel} out of channels.`;
+    case 'TAG_FORBIDDEN':
+      return `The message tag ${found.args.tag} may not be used here: the three update tags are dead since 27 April 2026, and HUMAN_AGENT is for answers that a person writes.`;
+  }
+}
+
+/** The place and the sentence, as one line. */
+export function findingLine(found: Finding): string {
+  const place = [found.row === null ? '' : `row ${found.row}`, found.column ?? ''].filter((part) => part !== '').join(', ');
+  return place === '' ? sentence(found) : `${place}: ${sentence(found)}`;
+}
+
+/** A finding as it stands in JSON: the data, and the sentence. */
+export function findingJson(found: Finding): Finding & { message: string } {
+  return { ...found, message: sentence(found) };
+}
+
+function list(items: readonly string[]): string {
+  return items.length === 0 ? 'nothing' : items.map((item) => clip(item)).join(', ');
+}
+
+/** Text from a file, short and without control characters, so that it cannot disturb the terminal. */
+export function clip(text: string, most = 60): string {
+  // eslint-disable-next-line no-control-regex -- control characters are exactly what must not reach the terminal
+  const plain = text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');
+  return plain.length > most ? `${plain.slice(0, most - 1)}…` : plain;
+}

@@ -1,0 +1,32 @@
+/** Reading of option values that several commands share. */
+import { Failure } from '../core/failure.js';
+
+/** Collects a repeatable option. */
+export function collect(value: string, before: string[] = []): string[] {
+  return [...before, value];
+}
+
+/** Reads `name=value` pairs; a value may hold further `=`. */
+export function parsePairs(pairs: readonly string[]): Record<string, string> {
+  const values: Record<string, string> = {};
+  for (const pair of pairs) {
+    const at = pair.indexOf('=');
+    if (at < 1) throw new Failure('USAGE', `"${pair}" is no name=value pair.`, 'Write --var name=Ann.');
+    values[pair.slice(0, at)] = pair.slice(at + 1);
+  }
+  return values;
+}
+
+/** Reads a pace such as `35/s`, `30/m`, `20` (a second) or `unlimited`. @returns messages a second */
+export function parsePace(text: string): number {
+  if (text === 'unlimited') return Infinity;
+  const match = /^(\d{1,6}(?:\.\d{1,6})?)(?:\/([sm]))?$/.exec(text);
+  const perSecond = match ? Number(match[1]) / (match[2] === 'm' ? 60 : 1) : 0;
+  if (perSecond > 0) return perSecond;
+  throw new Failure('USAGE', `"${text}" is no pace.`, 'Write --pace 20/s, 30/m or unlimited.');
+}
+
+export function parseCount(option: string, text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new Failure('USAGE', `${option} needs a whole number, not "${text}".`);
+}

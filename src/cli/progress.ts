@@ -1,0 +1,60 @@
+/** The line that shows how a run is getting on: on stderr, and only where stderr is a terminal. */
+import type { Ora } from 'ora';
+import type { Progress } from '../app/run.js';
+import type { Clock } from '../ports.js';
+import { duration } from './render.js';
+import type { Terminal } from './terminal.js';
+
+const REDRAW_MS = 100;
+/** The rate shown is that of the last seconds, so that a pause shows. */
+const RATE_SPAN_MS = 5000;
+
+export class ProgressLine {
+  readonly #clock: Clock;
+  readonly #spinner: Ora | null;
+  readonly #history: { at: number; done: number }[] = [];
+  #drawnAt = 0;
+
+  private constructor(clock: Clock, spinner: Ora | null) {
+    this.#clock = clock;
+    this.#spinner = spinner;
+  }
+
+  static async start(terminal: Terminal, clock: Clock, text: string): Promise<ProgressLine> {
+    if (!terminal.animated) return new ProgressLine(clock, null);
+    const { default: ora } = await import('ora');
+    // Without this, ora swallows Ctrl-C and what is typed.
+    const spinner = ora({ text, stream: terminal.drawing as NodeJS.WriteStream, discardStdin: false });
+    return new ProgressLine(clock, spinner.start());
+  }
+
+  update({ counts, waitingUntil }: Progress): void {
+    if (!this.#spinner) return;
+    const now = this.#clock.now();
+    const done = counts.total - counts.queued - counts.started;
+    this.#history.push({ at: now, done });
+    while ((this.#history[0]?.at ?? now) < now - RATE_SPAN_MS) this.#history.shift();
+    if (now - this.#drawnAt < REDRAW_MS) return;
+    this.#drawnAt = now;
+    const first = this.#history[0] ?? { at: now, done };
+    const rate = now === first.at ? 0 : ((done - first.done) * 1000) / (now - first.at);
+    const parts = [
+      `${counts.sent.toLocaleString('en')} sent`,
+      ...(['failed', 'unknown', 'skipped'] as const)
+        .filter((state) => counts[state] > 0)
+        .map((state) => `${counts[state].toLocaleString('en')} ${state}`),
+      `${(counts.queued + counts.started).toLocaleString('en')} to go`,
+    ];
+    if (waitingUntil !== null) parts.push(`waiting ${duration(waitingUntil - now)} for the platform`);
+    else if (rate > 0) parts.push(`${rate.toFixed(1)}/s`, `${duration((counts.queued / rate) * 1000)} left`);
+    this.#spinner.text = parts.join(', ');
+  }
+
+  say(text: string): void {
+    if (this.#spinner) this.#spinner.text = text;
+  }
+
+  stop(): void {
+    this.#spinner?.stop();
+  }
+}

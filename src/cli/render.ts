@@ -1,0 +1,193 @@
+/** How things look on a terminal: tables, message bubbles, charts, plans and reports. Pure: data in, text out. */
+import type { ChalkInstance } from 'chalk';
+import stringWidth from 'string-width';
+import wrapAnsi from 'wrap-ansi';
+import { explainError, ROW_STATES, type Counts } from '../core/delivery.js';
+import type { Finding } from '../core/finding.js';
+import type { SkipReason } from '../core/plan.js';
+import type { PolicyStatement } from '../core/policy.js';
+import type { Message } from '../core/template.js';
+import type { ForecastReport } from '../app/forecast.js';
+import type { Plan } from '../app/plan.js';
+import type { Campaign, CampaignSummary } from '../ports.js';
+import { clip, findingLine } from './messages.js';
+
+// ---------------------------------------------------------------------------------------------------- text and tables
+
+function pad(text: string, columns: number): string {
+  return text + ' '.repeat(Math.max(0, columns - stringWidth(text)));
+}
+
+/** A table without lines; the last column is not padded. */
+export function table(header: readonly string[], rows: readonly (readonly string[])[], paint: ChalkInstance): string {
+  const widths = header.map((name, index) => Math.max(stringWidth(name), ...rows.map((row) => stringWidth(row[index] ?? ''))));
+  const line = (cells: readonly string[]): string =>
+    cells.map((cell, index) => (index === cells.length - 1 ? cell : pad(cell, widths[index] ?? 0))).join('  ').trimEnd();
+  return [paint.dim(line(header)), ...rows.map(line)].join('\n');
+}
+
+/** Breaks text into lines of at most so many columns, at spaces where there are some. */
+export function wrap(text: string, columns: number): string[] {
+  return wrapAnsi(text, columns, { hard: true, trim: false }).split('\n');
+}
+
+export function plural(count: number, one: string, many = `${one}s`): string {
+  return `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
+}
+
+export function duration(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${String(seconds % 60).padStart(2, '0')} s`;
+  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
+}
+
+/** An instant in local time, with its offset. */
+export function time(at: number): string {
+  const parts = new Intl.DateTimeFormat('sv-SE', {
+    dateStyle: 'short',
+    timeStyle: 'medium',
+  }).format(at);
+  const zone = new Intl.DateTimeFormat('en', { timeZoneName: 'shortOffset' })
+    .formatToParts(at)
+    .find((part) => part.type === 'timeZoneName')?.value;
+  return `${parts} ${zone ?? ''}`.trim();
+}
+
+export function pace(perSecond: number): string {
+  return Number.isFinite(perSecond) ? `${Number(perSecond.toFixed(2))}/s` : 'unlimited';
+}
+
+/** A user id as it may stand in progress and logs. */
+export function maskId(userId: string): string {
+  return `…${userId.slice(-4)}`;
+}
+
+// ---------------------------------------------------------------------------------------------------- messages
+
+/** A message as the person will see it. */
+export function bubble(message: Message, width: number, paint: ChalkInstance): string {
+  const inner = Math.min(width - 4, 56);
+  const safe = (text: string): string => text.split('\n').map((line) => clip(line, 5000)).join('\n');
+  const lines: string[] = [];
+  if (message.media) lines.push(...wrap(`[${message.media.type}] ${safe(message.media.url)}`, inner));
+  if (message.text !== undefined) lines.push(...wrap(safe(message.text), inner));
+  const box = lines.length === 0 ? 0 : Math.max(...lines.map((line) => stringWidth(line)));
+  const buttons = message.buttons.map((button) => `[ ${safe(button.title)} ]`);
+  const replies = message.quickReplies.map((reply) => `( ${safe(reply.title)} )`).join(' ');
+  return [
+    `╭${'─'.repeat(box + 2)}╮`,
+    ...lines.map((line) => `│ ${pad(line, box)} │`),
+    ...buttons.map((button) => `│ ${pad(paint.cyan(button), box)} │`),
+    `╰${'─'.repeat(box + 2)}╯`,
+    ...(replies === '' ? [] : wrap(replies, inner).map((line) => paint.cyan(` ${line}`))),
+  ].join('\n');
+}
+
+export function findingsText(
+  findings: readonly Finding[],
+  total: number,
+  paint: ChalkInstance,
+  most = 20,
+): string {
+  const mark = { error: paint.red('error  '), warning: paint.yellow('warning'), note: paint.blue('note   ') };
+  const lines = findings.slice(0, most).map((one) => `  ${mark[one.severity]} ${findingLine(one)}`);
+  if (total > lines.length) lines.push(paint.dim(`  … and ${plural(total - lines.length, 'more')}`.replace(/mores$/, 'more')));
+  return lines.join('\n');
+}
+
+// ---------------------------------------------------------------------------------------------------- windows
+
+/** Bars of how many are inside their window now and in each coming hour. */
+export function forecastChart(report: ForecastReport, width: number, paint: ChalkInstance): string {
+  const most = Math.max(1, ...report.inside);
+  const label = (hour: number): string => (hour === 0 ? 'now' : `+${hour} h`);
+  const bar = Math.max(10, width - 24);
+  return report.inside
+    .map((count, hour) => {
+      const length = count === 0 ? 0 : Math.max(1, Math.round((count / most) * bar));
+      const share = report.people === 0 ? 0 : Math.round((100 * count) / report.people);
+      return `${label(hour).padStart(6)} ${paint.green('█'.repeat(length))} ${count.toLocaleString('en')} (${share} %)`;
+    })
+    .join('\n');
+}
+
+// ---------------------------------------------------------------------------------------------------- plans and reports
+
+export const SKIP_TEXT: Record<SkipReason, string> = {
+  window_closed: 'their window is shut',
+  window_unknown: 'they are not known to have written',
+  window_closes_before_turn: 'their window shuts before their turn',
+  opted_out: 'they asked not to be written to',
+  duplicate: 'they are in the sheet twice',
+  invalid: 'their row has a fault',
+};
+
+export function skipLines(skip: Partial<Record<SkipReason, number>>): string[] {
+  return Object.entries(skip)
+    .filter(([, count]) => count > 0)
+    .map(([reason, count]) => `${count.toLocaleString('en').padStart(9)}  ${SKIP_TEXT[reason as SkipReason]} (${reason})`);
+}
+
+export function planText(plan: Plan, paint: ChalkInstance): string {
+  const left = plan.rows - plan.send;
+  const lines = [
+    `${paint.bold(plan.send.toLocaleString('en'))} of ${plural(plan.rows, 'row')} would be sent ${plan.template} (${plan.language}) from ${plan.account}.`,
+  ];
+  if (left > 0) lines.push(`${plural(left, 'row')} left out:`, ...skipLines(plan.skip));
+  if (plan.send > 0) {
+    lines.push(
+      `At ${pace(plan.pace)} this takes ${duration(plan.finishAt - plan.startAt)}: from ${time(plan.startAt)} to ${time(plan.finishAt)}.`,
+    );
+  }
+  return lines.join('\n');
+}
+
+export function policyText(policy: PolicyStatement, width: number, paint: ChalkInstance): string {
+  return [
+    paint.bold.yellow(policy.title),
+    ...policy.points.flatMap((point) => wrap(point, width - 4).map((line, index) => `${index === 0 ? '  • ' : '    '}${line}`)),
+    ...policy.links.map((link) => paint.dim(`    ${link.label}: ${link.url}`)),
+  ].join('\n');
+}
+
+export function countsLine(counts: Counts): string {
+  const parts = ROW_STATES.filter((state) => counts[state] > 0 || state === 'sent').map(
+    (state) => `${counts[state].toLocaleString('en')} ${state}`,
+  );
+  return `${parts.join(', ')} of ${counts.total.toLocaleString('en')}`;
+}
+
+export function campaignText(campaign: Campaign, summary: CampaignSummary, paint: ChalkInstance): string {
+  const { counts, skip, errors, refusedByOpener } = summary;
+  const state = { finished: paint.green, stopped: paint.red }[campaign.state as string] ?? paint.yellow;
+  const lines = [
+    `Campaign ${paint.bold(campaign.id)} is ${state(campaign.state)}: ${countsLine(counts)}.`,
+    `  ${campaign.template.name} (${campaign.template.language}) from ${campaign.account}, ${pace(campaign.pace)}, recipients: ${clip(campaign.source, 200)}`,
+  ];
+  if (campaign.startedAt !== null) {
+    const end = campaign.finishedAt === null ? '' : `, finished ${time(campaign.finishedAt)}`;
+    lines.push(`  started ${time(campaign.startedAt)}${end}`);
+  }
+  if (campaign.stop) {
+    const { cause, error } = campaign.stop;
+    const { meaning, advice } = explainError(error?.code ?? '');
+    lines.push(`${paint.red('Stopped')} (${cause}): ${error ? `${meaning} [${error.code}] ${clip(error.message, 200)}` : ''}`, `  ${advice}`);
+  }
+  const skipped = skipLines(skip);
+  if (skipped.length > 0) lines.push('Left out:', ...skipped);
+  const failures = Object.entries(errors).sort(([, a], [, b]) => b - a);
+  if (failures.length > 0) {
+    lines.push('Failed or unknown:');
+    for (const [code, count] of failures) {
+      const { meaning, advice } = explainError(code);
+      lines.push(`${count.toLocaleString('en').padStart(9)}  ${meaning} [${code}]`, paint.dim(`           ${advice}`));
+    }
+    const openers = Object.entries(refusedByOpener);
+    if (openers.length > 0) {
+      lines.push(paint.dim(`           by what had opened the window: ${openers.map(([opener, count]) => `${opener} ${count}`).join(', ')}`));
+    }
+  }
+  return lines.join('\n');
+}

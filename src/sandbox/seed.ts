@@ -1,0 +1,255 @@
+/**
+ * What a sandbox starts with: its Page, its users and their windows, the faults it shows. Written by hand as JSON, so it is
+ * checked here and every complaint names the place.
+ */
+import { z } from 'zod';
+import { Failure } from '../core/failure.js';
+import { OPENERS, type Opener } from '../core/window.js';
+
+/** `10/2018278`, or `190` for an error without a subcode. */
+const errorCode = z.string().regex(/^\d{1,9}(\/\d{1,9})?$/, 'must be a code such as "368" or "10/2018108"');
+const platformId = z.string().regex(/^\w{1,40}$/, 'must be an id, as text');
+const AGO = /^-(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
+const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+const instant = z.union([
+  z.number().int().nonnegative(),
+  z
+    .string()
+    .refine(
+      (text) => AGO.test(text) || (/^\d{4}-.*(Z|[+-]\d{2}:?\d{2})$/.test(text) && Number.isFinite(Date.parse(text))),
+      'must be a time with its zone ("2026-11-21T10:00:00Z"), milliseconds since 1970, or a time ago such as "-3h"',
+    ),
+]);
+
+const page = z.strictObject({
+  id: platformId.optional(),
+  /** The Page access token; requests with another one get error 190. */
+  token: z.string().min(1).optional(),
+  /** The app secret. When given, every call must carry an `appsecret_proof`. */
+  secret: z.string().min(1).optional(),
+  name: z.string().optional(),
+  channel: z.enum(['messenger', 'instagram']).optional(),
+  /** Every call to the Page is refused with this error, such as `190/463` or `10/1893063`. */
+  refuses: errorCode.optional(),
+});
+
+const user = z.strictObject({
+  id: platformId,
+  /** When the window was opened last; without it the user exists, and has never written. */
+  opened_at: instant.optional(),
+  opener: z.enum(OPENERS).optional(),
+  /** Or the code of any error that messages to this user shall get. */
+  behaviour: z.union([z.enum(['normal', 'unavailable', 'no_match']), errorCode]).optional(),
+});
+
+/** What goes wrong with sends that come alone; a Graph batch is never struck. */
+const fault = z
+  .strictObject({
+    /**
+     * `late` answers after `ms`; `drop` closes the connection without an answer; `reset` resets it; `cut` breaks it in the
+     * middle of the answer; `hang` never answers; `error` answers with `status` (500) and no Graph error of use; `garbage`
+     * answers 200 with what is no JSON; `refuse` refuses with the platform's error `code`.
+     */
+    kind: z.enum(['late', 'drop', 'reset', 'cut', 'hang', 'error', 'garbage', 'refuse']),
+    /** Whether the message has been dealt with (and delivered, where nothing else forbids it) when the fault strikes. */
+    when: z.enum(['before', 'after']).optional(),
+    /** The share of requests it strikes, 0 to 1. */
+    rate: z.number().min(0).max(1).optional(),
+    /** Strikes only requests to these users. */
+    users: z.array(platformId).optional(),
+    /** Strikes so many times: for each user when `users` is given, else in all. */
+    times: z.number().int().positive().optional(),
+    /** Waits so long first; for any kind. */
+    ms: z.number().int().nonnegative().optional(),
+    status: z.number().int().min(200).max(599).optional(),
+    /** The answer's text, for `error` and `garbage`. */
+    body: z.string().optional(),
+    code: errorCode.optional(),
+  })
+  .refine((given) => given.kind !== 'refuse' || given.code !== undefined, 'needs the code to refuse with')
+  .refine((given) => given.kind !== 'late' || given.ms !== undefined, 'needs how late, in ms');
+
+const template = z.strictObject({
+  name: z.string().min(1),
+  language: z.string().min(1),
+  status: z.string().optional(),
+  parameter_format: z.enum(['NAMED', 'POSITIONAL']).optional(),
+  /** With `{{1}}` or `{{name}}` for its parameters. */
+  body: z.string().min(1),
+});
+
+const seed = z.strictObject({
+  page: page.optional(),
+  users: z.array(user).optional(),
+  /** What a well-formed id is that the seed does not name: somebody who wrote just now, or nobody. */
+  unseeded: z.enum(['open', 'unknown']).optional(),
+  faults: z.array(fault).optional(),
+  limits: z
+    .strictObject({
+      /** Sends in any one second above which the Page is cut off; null for no limit. */
+      perSecond: z.number().int().positive().nullable().optional(),
+      /** What the usage header gives as the time to regain access. */
+      regainMinutes: z.number().nonnegative().optional(),
+      /** Calls that read conversations; null for no limit. */
+      conversationsPerSecond: z.number().int().positive().nullable().optional(),
+    })
+    .optional(),
+  templates: z.array(template).optional(),
+  /** Openers that do not open the window here: the platform's own pages disagree on `comment` and `visitor_post`. */
+  closed_openers: z.array(z.enum(OPENERS)).optional(),
+  /** Where echoes and user messages are posted, and the app secret they are signed with. */
+  webhook: z.strictObject({ url: z.url({ protocol: /^https?$/ }), secret: z.string().min(1) }).optional(),
+});
+
+/** A seed as it is written. */
+export type SeedInput = z.input<typeof seed>;
+export type FaultRule = z.output<typeof fault>;
+export type SandboxTemplate = Required<z.output<typeof template>>;
+
+export interface SandboxPage {
+  id: string;
+  token: string;
+  secret?: string;
+  name: string;
+  channel: 'messenger' | 'instagram';
+  refuses?: string;
+}
+
+export interface SandboxUser {
+  id: string;
+  /** null: has never written. */
+  openedAt: number | null;
+  opener: Opener;
+  /** `normal`, or the code of the error that messages to this user get. */
+  behaviour: string;
+}
+
+export interface Seed {
+  page: SandboxPage;
+  users: SandboxUser[];
+  unseeded: 'open' | 'unknown';
+  faults: FaultRule[];
+  limits: { perSecond: number | null; regainMinutes: number; conversationsPerSecond: number | null };
+  templates: SandboxTemplate[];
+  closedOpeners: Opener[];
+  webhook: { url: string; secret: string } | null;
+}
+
+/** The Page of a seed that names none, so that a sandbox needs no preparation. */
+export const SANDBOX_PAGE = { id: '102938475601928', token: 'sandbox-page-token', name: 'Sandbox Page' } as const;
+
+/**
+ * @param value as read from JSON; `undefined` for a sandbox with nothing in it
+ * @param now what times such as "-3h" count from
+ * @throws Failure CONFIG_INVALID
+ */
+export function parseSeed(value: unknown, now: number): Seed {
+  const given = check(seed, value ?? {}, 'The sandbox seed');
+  const users = (given.users ?? []).map((written) => resolveUser(written, now));
+  const seen = new Set<string>();
+  users.forEach(({ id }, index) => {
+    if (seen.has(id)) throw new Failure('CONFIG_INVALID', `The sandbox seed: users[${index}].id: stands there twice`);
+    seen.add(id);
+  });
+  const { id, token, secret, name, channel, refuses } = given.page ?? {};
+  return {
+    page: {
+      id: id ?? SANDBOX_PAGE.id,
+      token: token ?? SANDBOX_PAGE.token,
+      name: name ?? SANDBOX_PAGE.name,
+      channel: channel ?? 'messenger',
+      ...(secret !== undefined && { secret }),
+      ...(refuses !== undefined && { refuses }),
+    },
+    users,
+    unseeded: given.unseeded ?? 'open',
+    faults: given.faults ?? [],
+    limits: {
+      perSecond: given.limits?.perSecond === undefined ? 40 : given.limits.perSecond,
+      regainMinutes: given.limits?.regainMinutes ?? 1,
+      conversationsPerSecond:
+        given.limits?.conversationsPerSecond === undefined ? 2 : given.limits.conversationsPerSecond,
+    },
+    templates: (given.templates ?? []).map((written) => ({
+      ...written,
+      status: written.status ?? 'APPROVED',
+      parameter_format: written.parameter_format ?? 'POSITIONAL',
+    })),
+    closedOpeners: given.closed_openers ?? [],
+    webhook: given.webhook ?? null,
+  };
+}
+
+/** @throws Failure CONFIG_INVALID */
+export function parseFaults(value: unknown): FaultRule[] {
+  return check(z.strictObject({ faults: z.array(fault) }), value, 'The faults').faults;
+}
+
+/** A change to some users while the sandbox runs. */
+export interface UserChange {
+  id: string;
+  /** Undefined: the window stays as it is. */
+  openedAt?: number;
+  opener?: Opener;
+  behaviour?: string;
+  /** What the user does right now; the app hears of it by webhook. */
+  event?: { opener: Opener; text: string };
+}
+
+/**
+ * Reads `{users: [{id, opened_at?, opener?, behaviour?, text?}]}`, or one user alone. Without `opened_at`, an `opener` or a
+ * `text` is something that the user does now.
+ * @throws Failure CONFIG_INVALID
+ */
+export function parseUserChanges(value: unknown, now: number): UserChange[] {
+  const change = user.extend({ text: z.string().optional() });
+  const list = z.strictObject({ users: z.array(change) });
+  const many = typeof value === 'object' && value !== null && 'users' in value;
+  const written = many ? check(list, value, 'The users').users : [check(change, value, 'The user')];
+  return written.map(({ id, opened_at, opener, behaviour, text }) => {
+    const acts = opened_at === undefined && (opener !== undefined || text !== undefined);
+    return {
+      id,
+      ...(opened_at !== undefined && { openedAt: resolveInstant(opened_at, now) }),
+      ...(acts && { openedAt: now, event: { opener: opener ?? 'message', text: text ?? 'Hello' } }),
+      ...((opener !== undefined || acts) && { opener: opener ?? 'message' }),
+      ...(behaviour !== undefined && { behaviour: BEHAVIOUR_CODE[behaviour] ?? behaviour }),
+    };
+  });
+}
+
+/** What is meant by a behaviour's name; `no_match` depends on the channel and stays a name. */
+const BEHAVIOUR_CODE: Record<string, string> = { unavailable: '551/1545041' };
+
+function resolveUser({ id, opened_at, opener, behaviour }: z.output<typeof user>, now: number): SandboxUser {
+  return {
+    id,
+    openedAt: opened_at === undefined ? null : resolveInstant(opened_at, now),
+    opener: opener ?? 'message',
+    behaviour: BEHAVIOUR_CODE[behaviour ?? ''] ?? behaviour ?? 'normal',
+  };
+}
+
+function resolveInstant(value: string | number, now: number): number {
+  if (typeof value === 'number') return value;
+  const ago = AGO.exec(value);
+  if (!ago) return Date.parse(value);
+  return Math.round(now - Number(ago[1]) * UNIT_MS[ago[2] as keyof typeof UNIT_MS]);
+}
+
+function check<T extends z.ZodType>(schema: T, value: unknown, what: string): z.output<T> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const places = result.error.issues.slice(0, 5).map((issue) => `${placeOf(issue.path)}${issue.message}`);
+  throw new Failure('CONFIG_INVALID', `${what}: ${places.join('; ')}`);
+}
+
+function placeOf(path: readonly PropertyKey[]): string {
+  let place = '';
+  for (const key of path) {
+    if (typeof key === 'number') place += `[${key}]`;
+    else place += `${place === '' ? '' : '.'}${String(key)}`;
+  }
+  return place === '' ? '' : `${place}: `;
+}

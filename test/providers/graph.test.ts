@@ -1,0 +1,451 @@
+import { createHmac } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Outcome } from '../../src/core/delivery.js';
+import type { Message } from '../../src/core/template.js';
+import type { OutgoingMessage } from '../../src/ports.js';
+import { createGraphProvider, type GraphConfig } from '../../src/providers/graph.js';
+import {
+  describeProvider,
+  expectNothingPrivate,
+  machineClock,
+  ReplyServer,
+  type CannedReply,
+  type ProviderCase,
+} from '../support/provider-contract.js';
+
+const PAGE = '102938475601928';
+const TOKEN = 'EAAGm0PX4ZCpsBAKZCtokenForTests0123456789';
+const APP_SECRET = '0123456789abcdef0123456789abcdef';
+const PROOF = createHmac('sha256', APP_SECRET).update(TOKEN).digest('hex');
+const SECRETS = [TOKEN, APP_SECRET, PROOF];
+const USER = '6734019284750123';
+const SENT = { recipient_id: USER, message_id: 'm_AG5Hz2U' };
+
+const config = (baseUrl: string, more: Partial<GraphConfig> = {}): GraphConfig => ({
+  baseUrl,
+  version: 'v26.0',
+  pageId: PAGE,
+  channel: 'messenger',
+  token: TOKEN,
+  ...more,
+});
+
+const outgoing = (parts: Partial<Message>, userId = USER): OutgoingMessage => ({
+  userId,
+  metadata: 'pagecast:c7:1',
+  message: { buttons: [], quickReplies: [], ...parts },
+});
+const hello = outgoing({ text: 'Hi Ann, order A-1042 leaves on 1 Dec.' });
+
+const request = (message: object, messaging_type = 'UPDATE'): NonNullable<ProviderCase['requests']>[number] => ({
+  method: 'POST',
+  path: `/v26.0/${PAGE}/messages`,
+  headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' },
+  body: {
+    recipient: { id: USER },
+    messaging_type,
+    message: { ...message, metadata: 'pagecast:c7:1' },
+    appsecret_proof: PROOF,
+  },
+});
+const sent: Outcome = { kind: 'sent', messageId: 'm_AG5Hz2U' };
+
+/** Every form that a message can take. */
+const forms: ProviderCase[] = [
+  {
+    label: 'text',
+    message: hello,
+    replies: [{ body: SENT }],
+    requests: [request({ text: 'Hi Ann, order A-1042 leaves on 1 Dec.' })],
+    outcome: sent,
+  },
+  {
+    label: 'text of every script, with quotes and a lone surrogate',
+    message: outgoing({ text: 'Zoë "你好" 👋 \n \ud800' }),
+    replies: [{ body: SENT }],
+    requests: [request({ text: 'Zoë "你好" 👋 \n \ud800' })],
+    outcome: sent,
+  },
+  {
+    label: 'text with quick replies',
+    message: outgoing({ text: 'Choose', quickReplies: [{ title: 'Track it', payload: 'TRACK A-1042' }] }),
+    replies: [{ body: SENT }],
+    requests: [
+      request({
+        text: 'Choose',
+        quick_replies: [{ content_type: 'text', title: 'Track it', payload: 'TRACK A-1042' }],
+      }),
+    ],
+    outcome: sent,
+  },
+  {
+    label: 'text with buttons',
+    message: outgoing({
+      text: 'Your order',
+      buttons: [
+        { type: 'web_url', title: 'Open', url: 'https://shop.example/A-1042' },
+        { type: 'postback', title: 'Cancel', payload: 'CANCEL A-1042' },
+      ],
+    }),
+    replies: [{ body: SENT }],
+    requests: [
+      request({
+        attachment: {
+          type: 'template',
+          payload: {
+            template_type: 'button',
+            text: 'Your order',
+            buttons: [
+              { type: 'web_url', title: 'Open', url: 'https://shop.example/A-1042' },
+              { type: 'postback', title: 'Cancel', payload: 'CANCEL A-1042' },
+            ],
+          },
+        },
+      }),
+    ],
+    outcome: sent,
+  },
+  {
+    label: 'media by its address, with quick replies',
+    message: outgoing({
+      media: { type: 'image', url: 'https://shop.example/a.png' },
+      quickReplies: [{ title: 'More', payload: 'MORE' }],
+    }),
+    replies: [{ body: SENT }],
+    requests: [
+      request({
+        attachment: { type: 'image', payload: { url: 'https://shop.example/a.png' } },
+        quick_replies: [{ content_type: 'text', title: 'More', payload: 'MORE' }],
+      }),
+    ],
+    outcome: sent,
+  },
+  {
+    label: 'registered template with named parameters',
+    message: outgoing({
+      registered: { name: 'order_update', language: 'en', parameters: [{ name: 'order_id', text: '566701' }] },
+    }),
+    replies: [{ body: SENT }],
+    requests: [
+      request(
+        {
+          template: {
+            name: 'order_update',
+            language: { code: 'en' },
+            components: [{ type: 'body', parameters: [{ type: 'text', parameter_name: 'order_id', text: '566701' }] }],
+          },
+        },
+        'UTILITY',
+      ),
+    ],
+    outcome: sent,
+  },
+  {
+    label: 'registered template with positional parameters; the local copy of its text stays here',
+    message: outgoing({
+      text: 'Your order 566701',
+      registered: { name: 'order_update', language: 'en_US', parameters: [{ name: null, text: '566701' }] },
+    }),
+    replies: [{ body: SENT }],
+    requests: [
+      request(
+        {
+          template: {
+            name: 'order_update',
+            language: { code: 'en_US' },
+            components: [{ type: 'body', parameters: [{ type: 'text', text: '566701' }] }],
+          },
+        },
+        'UTILITY',
+      ),
+    ],
+    outcome: sent,
+  },
+  {
+    label: 'registered template without parameters',
+    message: outgoing({ registered: { name: 'closed_today', language: 'de', parameters: [] } }),
+    replies: [{ body: SENT }],
+    requests: [request({ template: { name: 'closed_today', language: { code: 'de' } } }, 'UTILITY')],
+    outcome: sent,
+  },
+  {
+    label: 'a message without content is not put on the wire',
+    message: outgoing({}),
+    replies: [],
+    outcome: {
+      kind: 'stopped',
+      stop: 'content',
+      error: { code: '100', message: 'Nothing was sent: a message holds either text or one attachment.' },
+    },
+  },
+  {
+    label: 'a message with text and media is not put on the wire',
+    message: outgoing({ text: 'Look at this', media: { type: 'image', url: 'https://shop.example/a.png' } }),
+    replies: [],
+    outcome: {
+      kind: 'stopped',
+      stop: 'content',
+      error: { code: '100', message: 'Nothing was sent: a message holds either text or one attachment.' },
+    },
+  },
+];
+
+const envelope = (message: string, code: number | string, subcode?: number): object => ({
+  error: {
+    message,
+    type: 'OAuthException',
+    code,
+    ...(subcode !== undefined && { error_subcode: subcode }),
+    fbtrace_id: 'BLBz/WZt8dN',
+  },
+});
+const traced = (code: string, message: string): { code: string; message: string; traceId: string } => ({
+  code,
+  message,
+  traceId: 'BLBz/WZt8dN',
+});
+
+/** What the fact base says of each error: `class code/subcode`. Written out here, apart from core's table. */
+const ERROR_TABLE = `
+  unknown 1/1357046
+  retryable 1  1/99  2  1200
+  pause 4  4/2018022  17  32  341  613  613/2534040  613/1996  80001  80002  80006
+  rejected 4/2018354  9/2018352  10/2018278  10/2534022  10/2018065  10/2018108  10/1893015  10/2018336
+  rejected 100/2018001  100/2534014  100/2534025  100/2534037  200/1545041  551/1545041  551  230  613/1893016
+  rejected 2018300  2018321  10900  10903
+  stop:permission 10  10/2534077  100/33  100/2534013  200  200/2018028  200/2534041
+  stop:restricted 10/1893063  10/1404170  100/2534029  368  2022  613/2018338
+  stop:content 100  100/2018008  100/2018047  100/2018074  100/2018109  100/2018294  100/2534015  36000
+  stop:content 2300001  7/7
+  stop:token 190  190/458  190/460  190/463  190/467
+`;
+
+const table: ProviderCase[] = ERROR_TABLE.trim()
+  .split('\n')
+  .flatMap((line) => {
+    const [kind = '', ...codes] = line.trim().split(/\s+/);
+    return codes.map((code): ProviderCase => {
+      const [main, subcode] = code.split('/').map(Number);
+      const error = traced(code, '(#1) 用户暂时收不到消息。');
+      const [word, cause] = kind.split(':');
+      let outcome: Outcome;
+      if (word === 'stop') outcome = { kind: 'stopped', stop: cause as 'content', error };
+      else if (word === 'pause') outcome = { kind: 'retryable', error, pauseMs: 30_000 };
+      else outcome = { kind: word as 'rejected', error };
+      return {
+        label: `error ${code}: ${kind}, whatever its words and its status say`,
+        message: hello,
+        replies: [{ status: main === 4 ? 403 : 400, body: envelope('(#1) 用户暂时收不到消息。', main ?? 0, subcode) }],
+        outcome,
+      };
+    });
+  });
+
+const usage = (...entries: object[]): Record<string, string> => ({
+  'x-business-use-case-usage': JSON.stringify({ [PAGE]: entries }),
+});
+const limitedBy = (code: number, headers: Record<string, string>): CannedReply => ({
+  status: 400,
+  headers,
+  body: envelope('limit', code),
+});
+
+const replies: ProviderCase[] = [
+  {
+    label: '200 with an error in it',
+    message: hello,
+    replies: [{ status: 200, body: envelope('(#36000) The image size is too large.', 36000) }],
+    outcome: { kind: 'stopped', stop: 'content', error: traced('36000', '(#36000) The image size is too large.') },
+  },
+  {
+    label: 'codes that came as text',
+    message: hello,
+    replies: [{ status: 400, body: envelope('window', '10', 2018278) }],
+    outcome: { kind: 'rejected', error: traced('10/2018278', 'window') },
+  },
+  {
+    label: 'a message id that came as a number keeps its digits',
+    message: hello,
+    replies: [{ body: '{"recipient_id":6734019284750123,"message_id":98765432109876543210}' }],
+    outcome: { kind: 'sent', messageId: '98765432109876543210' },
+  },
+  {
+    label: '200 without a message id',
+    message: hello,
+    replies: [{ body: { recipient_id: USER } }],
+    outcome: {
+      kind: 'unknown',
+      error: { code: 'REPLY_UNREADABLE', message: 'The answer (HTTP status 200) holds no message id.' },
+    },
+  },
+  {
+    label: 'an error without a code (GraphBatchException)',
+    message: hello,
+    replies: [{ status: 400, body: { error: { message: 'Too many requests', type: 'GraphBatchException' } } }],
+    outcome: {
+      kind: 'unknown',
+      error: { code: 'REPLY_UNREADABLE', message: "The answer (HTTP status 400) is not the platform's." },
+    },
+  },
+  {
+    label: 'the wait comes from the usage header: the longest, in minutes, of messaging alone',
+    message: hello,
+    replies: [
+      limitedBy(
+        80006,
+        usage(
+          { type: 'messenger', estimated_time_to_regain_access: 3 },
+          { type: 'instagram', estimated_time_to_regain_access: 1 },
+          { type: 'ads_management', estimated_time_to_regain_access: 600 },
+        ),
+      ),
+    ],
+    outcome: { kind: 'retryable', error: traced('80006', 'limit'), pauseMs: 180_000 },
+  },
+  ...[
+    ['no time', usage({ type: 'messenger', call_count: 100 })],
+    ['a time of 0', usage({ type: 'messenger', estimated_time_to_regain_access: 0 })],
+    ['garbage', { 'x-business-use-case-usage': '{"1":' }],
+    ['strange shapes', { 'x-business-use-case-usage': '{"1":null,"2":[7],"3":{"type":"messenger"}}' }],
+  ].map(([label, headers]): ProviderCase => ({
+    label: `a usage header with ${label as string}: the default wait`,
+    message: hello,
+    replies: [limitedBy(613, headers as Record<string, string>)],
+    outcome: { kind: 'retryable', error: traced('613', 'limit'), pauseMs: 30_000 },
+  })),
+  {
+    label: '500 with a limit in an envelope: not sent',
+    message: hello,
+    replies: [{ status: 503, body: envelope('limit', 4) }],
+    outcome: { kind: 'retryable', error: traced('4', 'limit'), pauseMs: 30_000 },
+  },
+  {
+    label: '500 with a blocked Page in an envelope: not sent',
+    message: hello,
+    replies: [{ status: 500, body: envelope('blocked', 368) }],
+    outcome: { kind: 'stopped', stop: 'restricted', error: traced('368', 'blocked') },
+  },
+  ...[1, 2, 551, 1200, 987654].map((code): ProviderCase => ({
+    label: `500 with error ${code} in an envelope: unknown`,
+    message: hello,
+    replies: [{ status: 500, body: envelope('An unexpected error', code) }],
+    outcome: {
+      kind: 'unknown',
+      error: traced('SERVER_ERROR', 'The platform answered with HTTP status 500. An unexpected error'),
+    },
+  })),
+  ...[400, 401, 403, 408, 302, 204].map((status): ProviderCase => ({
+    label: `${status} without an envelope: unknown`,
+    message: hello,
+    replies: [{ status, ...(status !== 204 && { body: '<html>Blocked by your organisation</html>' }) }],
+    outcome: {
+      kind: 'unknown',
+      error: {
+        code: 'REPLY_UNREADABLE',
+        message:
+          status === 204
+            ? 'The answer (HTTP status 204) holds no message id.'
+            : `The answer (HTTP status ${status}) is not the platform's.`,
+      },
+    },
+  })),
+  ...[301, 307, 404, 405, 407, 421, 429].map((status): ProviderCase => ({
+    label: `${status} without an envelope: nothing was taken up`,
+    message: hello,
+    replies: [{ status, headers: { location: 'https://elsewhere.example/' }, body: '<html>no</html>' }],
+    outcome: {
+      kind: 'retryable',
+      error: {
+        code: 'CONNECTION_REFUSED',
+        message: `HTTP status ${status} came from something other than the platform; nothing was sent.`,
+      },
+      pauseMs: status === 429 ? 30_000 : 10_000,
+    },
+  })),
+  {
+    label: 'an error text that repeats everything private',
+    message: outgoing({
+      text: 'Hi Ann, order A-1042 leaves on 1 Dec.',
+      quickReplies: [{ title: 'Track it', payload: 'TRACK A-1042' }],
+    }),
+    replies: [
+      {
+        status: 400,
+        body: envelope(
+          `No user ${USER} or 61234567890123 for ${TOKEN} ${encodeURIComponent(TOKEN)} (${PROOF}, ${APP_SECRET}), EAAB0therPageTokenOfSomebody: ` +
+            'Hi Ann, order A-1042 leaves on 1 Dec. TRACK A-1042\u001b[2J\u0007\u202e',
+          100,
+          2018001,
+        ),
+      },
+    ],
+    outcome: {
+      kind: 'rejected',
+      error: traced(
+        '100/2018001',
+        'No user …0123 or …0123 for [secret] [secret] ([secret], [secret]), [secret]: [text] [text] [2J ',
+      ),
+    },
+  },
+  {
+    label: 'a long error text and a strange trace id',
+    message: hello,
+    replies: [{ status: 400, body: { error: { message: 'x'.repeat(5000), code: 551, fbtrace_id: '\u001b[31m' } } }],
+    outcome: { kind: 'rejected', error: { code: '551', message: 'x'.repeat(300) } },
+  },
+];
+
+describeProvider({
+  name: 'graph',
+  open: (baseUrl, timeoutMs) =>
+    createGraphProvider(config(baseUrl, { appSecret: APP_SECRET, timeoutMs }), machineClock),
+  secrets: SECRETS,
+  cases: [...forms, ...table, ...replies],
+  message: hello,
+  success: { body: SENT },
+});
+
+describe('graph: configuration', () => {
+  let server: ReplyServer;
+  beforeAll(async () => {
+    server = await ReplyServer.start();
+  });
+  afterAll(() => server.close());
+
+  it('sends no appsecret_proof without an app secret, and keeps a path that the base URL has', async () => {
+    const provider = createGraphProvider(config(`${server.url}/proxy/`), machineClock);
+    server.replies.push({ body: SENT });
+    expect(await provider.send([hello])).toEqual([sent]);
+    expect(server.seen[0]?.path).toBe(`/proxy/v26.0/${PAGE}/messages`);
+    expect(JSON.parse(server.seen[0]?.body ?? '')).not.toHaveProperty('appsecret_proof');
+    await provider.close();
+  });
+
+  it('has registered templates on messenger only, and a pace below the cut-off', () => {
+    const messenger = createGraphProvider(config('https://graph.facebook.com'), machineClock);
+    const instagram = createGraphProvider(config('https://graph.facebook.com', { channel: 'instagram' }), machineClock);
+    expect(messenger.capabilities).toEqual({ maxBatch: 1, defaultPace: 35, registeredTemplates: true });
+    expect(instagram.capabilities.registeredTemplates).toBe(false);
+  });
+
+  it.each([
+    ['no web address', { baseUrl: 'graph.facebook.com' }],
+    ['a token that would travel in the open', { baseUrl: 'http://graph.facebook.com' }],
+    ['another protocol', { baseUrl: 'ftp://127.0.0.1' }],
+    ['no version', { version: '26' }],
+    ['a version with a path in it', { version: 'v26.0/../me' }],
+    ['no id', { pageId: '' }],
+    ['an id with a path in it', { pageId: '1/../2' }],
+    ['a channel of somebody else', { channel: 'sms' as const }],
+    ['a token with a line break', { token: `${TOKEN}\n` }],
+    ['no token', { token: '' }],
+  ])('refuses %s', (_label, wrong) => {
+    const make = (): unknown => createGraphProvider(config('http://127.0.0.1:1', wrong), machineClock);
+    expect(make).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }));
+    try {
+      make();
+    } catch (error) {
+      expectNothingPrivate(error, hello, SECRETS);
+    }
+  });
+});

@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest';
+import type { Failure } from '../../src/core/failure.js';
+import { openProvider, type ProviderSettings } from '../../src/providers/index.js';
+import { machineClock } from '../support/provider-contract.js';
+
+const settings: ProviderSettings = { channel: 'messenger', id: '102938475601928', token: 'token' };
+
+function failure(run: () => unknown): Failure | null {
+  try {
+    run();
+    return null;
+  } catch (error) {
+    return error as Failure;
+  }
+}
+
+describe('the list of providers', () => {
+  it('opens graph, and the sandbox where the sandbox is', () => {
+    expect(openProvider('graph', settings, machineClock).capabilities.maxBatch).toBe(1);
+    const sandbox = { ...settings, baseUrl: 'http://127.0.0.1:4801' };
+    expect(openProvider('sandbox', sandbox, machineClock).capabilities.registeredTemplates).toBe(true);
+  });
+
+  it('says what is missing', () => {
+    const without: ProviderSettings = { channel: 'messenger', id: '102938475601928' };
+    expect(failure(() => openProvider('graph', without, machineClock))?.code).toBe('SECRET_MISSING');
+    expect(failure(() => openProvider('sandbox', settings, machineClock))?.code).toBe('CONFIG_INVALID');
+  });
+
+  it.each(['cams', 'twilio'] as const)('says that %s cannot be used yet', (name) => {
+    const found = failure(() => openProvider(name, settings, machineClock));
+    expect(found).toMatchObject({ code: 'PROVIDER_UNAVAILABLE' });
+    expect(found?.hint).not.toBe('');
+  });
+});
