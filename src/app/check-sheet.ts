@@ -2,7 +2,14 @@
  * Checks a recipient sheet against its template: the file, then the header, then every row, in one pass. Rows come out in
  * batches for whoever wants them; memory grows only by the set of ids.
  */
-import { finding, isError, type Finding, type FindingCode, type SheetLimits, type SheetOrigin } from '../core/finding.js';
+import {
+  finding,
+  isError,
+  type Finding,
+  type FindingCode,
+  type SheetLimits,
+  type SheetOrigin,
+} from '../core/finding.js';
 import { headerMatches, headerTexts, RowChecker, sheetHeader, type RowResult, type SheetRow } from '../core/sheet.js';
 import { compileTemplate, type Channel, type Template } from '../core/template.js';
 import { SheetFault, type OpenSheet, type Sheets } from '../ports.js';
@@ -117,17 +124,21 @@ async function checkRows(sheets: Sheets, sheet: OpenSheet, request: CheckRequest
   const compiled = compileTemplate(request.template);
   const checker = new RowChecker(compiled, request.channel, sheet.header);
   const header = sheetHeader(compiled, request.channel);
-  const copy = request.mark && (await sheets.mark(request.mark.path, sheet.header, sheet.origin, request.mark.overwrite));
+  const copy =
+    request.mark && (await sheets.mark(request.mark.path, sheet.header, sheet.origin, request.mark.overwrite));
   try {
     for await (const rows of sheet.rows()) {
       const results = checkBatch(checker, rows, report);
       await request.onRows?.(results.map(({ result }) => result));
       if (copy && request.mark) {
         for (const { row, result } of results) {
-          await copy.add(row, result.findings.map((one) => ({
-            column: one.column !== null && header.includes(one.column) ? header.indexOf(one.column) : null,
-            text: request.mark?.describe(one) ?? '',
-          })));
+          await copy.add(
+            row,
+            result.findings.map((one) => ({
+              column: one.column !== null && header.includes(one.column) ? header.indexOf(one.column) : null,
+              text: request.mark?.describe(one) ?? '',
+            })),
+          );
         }
       }
     }

@@ -33,7 +33,10 @@ export async function makeSheet(
   const help = [
     { text: ID_HELP[channel], example: EXAMPLE_ID[channel] },
     ...compiled.variables.map(({ description, example, maxLength }) => ({
-      text: [description ?? 'Goes into the message as it stands here.', `At most ${maxLength ?? textLimit} characters.`].join('\n'),
+      text: [
+        description ?? 'Goes into the message as it stands here.',
+        `At most ${maxLength ?? textLimit} characters.`,
+      ].join('\n'),
       example,
     })),
   ];

@@ -102,7 +102,14 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
         if (result.kind === 'invalid') {
           const reason = result.findings.some((one) => one.code === 'ID_DUPLICATE') ? 'duplicate' : 'invalid';
           skip[reason] += 1;
-          return { seq: result.row, userId: result.userId, values: result.values, reason, closesAt: null, opener: null };
+          return {
+            seq: result.row,
+            userId: result.userId,
+            values: result.values,
+            reason,
+            closesAt: null,
+            opener: null,
+          };
         }
         const { row, userId, values } = result.recipient;
         const standing = standings[person] ?? { last: null, optedOut: false };
@@ -194,7 +201,9 @@ function concernsFile(found: Finding): boolean {
 
 function campaignId(now: number, random: Random): string {
   const day = new Date(now).toISOString().slice(0, 10).replaceAll('-', '');
-  const tail = Math.floor(random.next() * 36 ** 5).toString(36).padStart(5, '0');
+  const tail = Math.floor(random.next() * 36 ** 5)
+    .toString(36)
+    .padStart(5, '0');
   return `c${day}-${tail}`;
 }
 

@@ -22,7 +22,18 @@ import { admit, type SkipReason } from '../core/plan.js';
 import { needsOpenWindow } from '../core/policy.js';
 import { compileTemplate, type CompiledTemplate } from '../core/template.js';
 import type { WindowSettings } from '../core/window.js';
-import type { Campaign, CampaignSummary, Clock, Engine, Lease, Provider, QueuedRow, Random, Settlement, Store } from '../ports.js';
+import type {
+  Campaign,
+  CampaignSummary,
+  Clock,
+  Engine,
+  Lease,
+  Provider,
+  QueuedRow,
+  Random,
+  Settlement,
+  Store,
+} from '../ports.js';
 
 const RENEW_EVERY_MS = 5000;
 
@@ -157,7 +168,10 @@ class Run {
         this.#underWay -= settled.length;
         this.#count(settled, pausedElsewhere ? [] : skip, pausedElsewhere ? 0 : start.length);
         if (!pausedElsewhere) for (const row of start) this.#send(row);
-        this.#request.onProgress?.({ counts: this.#counts, waitingUntil: this.#waitUntil > now ? this.#waitUntil : null });
+        this.#request.onProgress?.({
+          counts: this.#counts,
+          waitingUntil: this.#waitUntil > now ? this.#waitUntil : null,
+        });
       }
       if (this.#underWay === 0 && this.#answered.length === 0) {
         if (this.#stop) return this.#stop;

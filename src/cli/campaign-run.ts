@@ -4,13 +4,9 @@ import { DEFAULT_BUDGET, finishedStatus, parseBudget, STOP_STATUS } from '../cor
 import { EXIT, Failure, type ExitStatus } from '../core/failure.js';
 import type { Campaign, CampaignSummary } from '../ports.js';
 import type { Context } from './context.js';
+import type { RunOptions } from './options.js';
 import { ProgressLine } from './progress.js';
 import { campaignText } from './render.js';
-
-export interface RunOptions {
-  maxFailures?: string;
-  strict?: boolean;
-}
 
 /** Sends what a campaign has queued, and reports. */
 export async function runAndReport(context: Context, campaign: Campaign, options: RunOptions): Promise<ExitStatus> {
@@ -30,7 +26,11 @@ export async function runWithProgress(context: Context, campaign: Campaign, opti
   const { terminal, clock, random } = context;
   const budget = options.maxFailures === undefined ? DEFAULT_BUDGET : parseBudget(options.maxFailures);
   if (!budget) {
-    throw new Failure('USAGE', `"${options.maxFailures ?? ''}" is no limit for failures.`, 'Write --max-failures 25, 10% or 25,10%.');
+    throw new Failure(
+      'USAGE',
+      `"${options.maxFailures ?? ''}" is no limit for failures.`,
+      'Write --max-failures 25, 10% or 25,10%.',
+    );
   }
   const { store, engine } = await context.store();
   const provider = await context.provider(await context.account(campaign.account));
@@ -74,9 +74,12 @@ function runStatus(result: RunResult, strict: boolean): ExitStatus {
 function whatNext({ campaign, counts, end }: RunResult): string[] {
   const lines: string[] = [];
   if (end !== 'finished') lines.push(`Go on with: pagecast campaign resume ${campaign.id}`);
-  if (counts.failed + counts.unknown > 0) lines.push(`One line for each message: pagecast message list --campaign ${campaign.id}`);
+  if (counts.failed + counts.unknown > 0)
+    lines.push(`One line for each message: pagecast message list --campaign ${campaign.id}`);
   if (counts.unknown > 0) {
-    lines.push('Unknown messages may have arrived and are not sent again by themselves. Look into the conversations first.');
+    lines.push(
+      'Unknown messages may have arrived and are not sent again by themselves. Look into the conversations first.',
+    );
   }
   return lines;
 }

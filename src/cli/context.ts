@@ -9,8 +9,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../core/failure.js';
 import type { SheetLimits } from '../core/finding.js';
 import type { Account, Clock, Provider, Random, Sheets, TemplateEntry, TemplateListing } from '../ports.js';
+import type * as windowLog from '../inbound/window-log.js';
 import type { Sandbox } from '../sandbox/server.js';
 import type { OpenedStore } from '../stores/open.js';
+import type * as templates from '../workspace/templates.js';
 import type { AccountConfig, Workspace } from '../workspace/config.js';
 import { Terminal } from './terminal.js';
 
@@ -29,7 +31,8 @@ export class Context {
   readonly clock: Clock = {
     now: () => Date.now(),
     // Longer sleeps than a timer can hold are cut; every caller looks at the clock again.
-    sleep: (ms, signal) => sleep(Math.max(0, Math.min(ms, 2 ** 31 - 1)), undefined, signal && { signal }).catch(() => undefined),
+    sleep: (ms, signal) =>
+      sleep(Math.max(0, Math.min(ms, 2 ** 31 - 1)), undefined, signal && { signal }).catch(() => undefined),
   };
   readonly random: Random = { next: () => Math.random() };
   readonly cwd: string;
@@ -67,7 +70,7 @@ export class Context {
     return findTemplate(await this.templates(), name, language);
   }
 
-  async scaffolds(): Promise<Pick<typeof import('../workspace/templates.js'), 'scaffoldTemplate' | 'scaffoldWorkspace'>> {
+  async scaffolds(): Promise<typeof templates> {
     return import('../workspace/templates.js');
   }
 
@@ -81,7 +84,7 @@ export class Context {
     return DEFAULT_LIMITS;
   }
 
-  async windowLog(): Promise<typeof import('../inbound/window-log.js')> {
+  async windowLog(): Promise<typeof windowLog> {
     return import('../inbound/window-log.js');
   }
 
@@ -173,7 +176,11 @@ export class Context {
    * Starts a sandbox on loopback; it ends with the command.
    * @param page replaces parts of the seed's Page
    */
-  async sandbox(seed: object, port: number, page: { id?: string; channel?: 'messenger' | 'instagram' } = {}): Promise<Sandbox> {
+  async sandbox(
+    seed: object,
+    port: number,
+    page: { id?: string; channel?: 'messenger' | 'instagram' } = {},
+  ): Promise<Sandbox> {
     const { startSandbox } = await import('../sandbox/server.js');
     const sandbox = await startSandbox({ port, seed, page, clock: this.clock, random: this.random });
     this.#closers.push(() => sandbox.close());

@@ -9,14 +9,15 @@ import { Failure } from '../core/failure.js';
 import { bulkBlock } from '../core/policy.js';
 import { compileTemplate, type Template } from '../core/template.js';
 import type { AccountConfig } from '../workspace/config.js';
-import type { SendOptions } from './commands/send.js';
 import type { Context } from './context.js';
 import { findingLine } from './messages.js';
+import type { SendOptions } from './options.js';
 import { bubble, findingsText, plural } from './render.js';
 import type { Questions } from './terminal.js';
 
 export async function askForMissing(context: Context, given: SendOptions): Promise<SendOptions> {
-  const complete = given.template !== undefined && given.from !== undefined && (given.sheet !== undefined || given.to !== undefined);
+  const complete =
+    given.template !== undefined && given.from !== undefined && (given.sheet !== undefined || given.to !== undefined);
   if (complete) return given;
   const ask = await context.terminal.questions('--template, --from, and --sheet or --to');
   const template = await askForTemplate(context, ask, given);
@@ -35,9 +36,15 @@ async function askForTemplate(context: Context, ask: Questions, given: SendOptio
   const { entries } = await context.templates();
   const templates = entries.map((entry) => entry.template);
   const languages = [...new Set(templates.map((template) => template.language))].sort();
-  const language = given.lang ?? (await ask.choose('In which language?', languages.map((one) => ({ name: one, value: one }))));
+  const language =
+    given.lang ??
+    (await ask.choose(
+      'In which language?',
+      languages.map((one) => ({ name: one, value: one })),
+    ));
   const offered = templates.filter((template) => template.language === language);
-  if (offered.length === 0) throw new Failure('LANGUAGE_UNKNOWN', `There is no template in ${language}.`, `There is: ${languages.join(', ')}.`);
+  if (offered.length === 0)
+    throw new Failure('LANGUAGE_UNKNOWN', `There is no template in ${language}.`, `There is: ${languages.join(', ')}.`);
   const template = await ask.choose(
     'Which template?',
     offered.map((one) => ({
@@ -48,11 +55,18 @@ async function askForTemplate(context: Context, ask: Questions, given: SendOptio
   );
   const compiled = compileTemplate(template);
   const { terminal } = context;
-  terminal.note(bubble(compiled.render(compiled.variables.map((variable) => variable.example)), terminal.width, terminal.tint));
+  terminal.note(
+    bubble(compiled.render(compiled.variables.map((variable) => variable.example)), terminal.width, terminal.tint),
+  );
   return template;
 }
 
-async function askForAccount(context: Context, ask: Questions, template: Template, given: SendOptions): Promise<AccountConfig> {
+async function askForAccount(
+  context: Context,
+  ask: Questions,
+  template: Template,
+  given: SendOptions,
+): Promise<AccountConfig> {
   if (given.from !== undefined) return context.account(given.from);
   const { accounts } = await context.workspace();
   const usable = [...accounts.values()].filter((account) => bulkBlock(template, account.channel) === null);
@@ -61,7 +75,10 @@ async function askForAccount(context: Context, ask: Questions, template: Templat
   if (block) throw new Failure('POLICY_FORBIDS', `${template.name} cannot be sent. ${block.reason}`, block.instead);
   return ask.choose(
     'From which account?',
-    usable.map((account) => ({ name: `${account.name} (${account.provider}, ${account.channel}, ${account.id})`, value: account })),
+    usable.map((account) => ({
+      name: `${account.name} (${account.provider}, ${account.channel}, ${account.id})`,
+      value: account,
+    })),
   );
 }
 
@@ -95,7 +112,12 @@ async function askForIds(ask: Questions, template: Template): Promise<Pick<SendO
   return { to: typed.split(/[\s,;]+/).filter((id) => id !== ''), var: pairs };
 }
 
-async function makeWorkbook(context: Context, ask: Questions, template: Template, account: AccountConfig): Promise<void> {
+async function makeWorkbook(
+  context: Context,
+  ask: Questions,
+  template: Template,
+  account: AccountConfig,
+): Promise<void> {
   const file = await ask.type('File to make:', {
     default: `${template.name}.${template.language}.xlsx`,
     validate: async (text) => {
@@ -106,7 +128,12 @@ async function makeWorkbook(context: Context, ask: Questions, template: Template
       );
     },
   });
-  await makeSheet(await context.sheets(), { template, channel: account.channel, path: context.path(file), overwrite: false });
+  await makeSheet(await context.sheets(), {
+    template,
+    channel: account.channel,
+    path: context.path(file),
+    overwrite: false,
+  });
   context.terminal.note(`Made ${file}. Fill it in and save it, then go on here.`);
 }
 
@@ -137,7 +164,13 @@ async function askForWorkbook(
     ]);
     if (next === 'skip') return { sheet: path, skipInvalid: true };
     if (next === 'mark') {
-      await checkSheet(sheets, { path, template, channel: account.channel, limits, mark: { path: mark, overwrite: true, describe: findingLine } });
+      await checkSheet(sheets, {
+        path,
+        template,
+        channel: account.channel,
+        limits,
+        mark: { path: mark, overwrite: true, describe: findingLine },
+      });
       terminal.note(`Wrote ${mark}.`);
     }
   }

@@ -1,5 +1,5 @@
 /** How a command's work is run: with a context, which is closed afterwards, and errors turned into an exit status. */
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import type { ExitStatus } from '../core/failure.js';
 import { Context, type GlobalOptions } from './context.js';
 import { reportError } from './errors.js';

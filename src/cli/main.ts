@@ -2,30 +2,24 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { EXIT, EXIT_MEANING, type ExitStatus } from '../core/failure.js';
-import { registerAccount } from './commands/account.js';
-import { registerCampaign } from './commands/campaign.js';
-import { registerDemo } from './commands/demo.js';
-import { registerMessage } from './commands/message.js';
-import { registerSandbox } from './commands/sandbox.js';
-import { registerSend } from './commands/send.js';
-import { registerSheet } from './commands/sheet.js';
-import { registerTemplate } from './commands/template.js';
-import { registerWindow } from './commands/window.js';
-import { registerWorkspace } from './commands/workspace.js';
 import type { Launch } from './launch.js';
 
-/** In the order in which the help lists them. */
-const REGISTER = [
-  registerWorkspace,
-  registerAccount,
-  registerTemplate,
-  registerSheet,
-  registerWindow,
-  registerSend,
-  registerCampaign,
-  registerMessage,
-  registerSandbox,
-  registerDemo,
+interface CommandModule {
+  register(program: Command, launch: Launch): void;
+}
+
+/** Which module has a command, in the order in which the help lists them. Only the one that is named is loaded. */
+const MODULES: readonly (readonly [names: readonly string[], load: () => Promise<CommandModule>])[] = [
+  [['init', 'doctor'], () => import('./commands/workspace.js')],
+  [['account'], () => import('./commands/account.js')],
+  [['template'], () => import('./commands/template.js')],
+  [['sheet'], () => import('./commands/sheet.js')],
+  [['window'], () => import('./commands/window.js')],
+  [['plan', 'send'], () => import('./commands/send.js')],
+  [['campaign'], () => import('./commands/campaign.js')],
+  [['message'], () => import('./commands/message.js')],
+  [['sandbox'], () => import('./commands/sandbox.js')],
+  [['demo'], () => import('./commands/demo.js')],
 ];
 
 /**
@@ -43,7 +37,7 @@ export async function main(argv: readonly string[], cwd?: string): Promise<ExitS
       status = await launched(work, args, cwd);
     };
 
-  const program = buildProgram(launch);
+  const program = await buildProgram(launch, argv[2]);
   try {
     await program.parseAsync([...argv]);
   } catch (error) {
@@ -54,14 +48,17 @@ export async function main(argv: readonly string[], cwd?: string): Promise<ExitS
   return status;
 }
 
-export function buildProgram(launch: Launch): Command {
+/** @param first the first word of the command line; only the command that it names is loaded, or else all of them */
+export async function buildProgram(launch: Launch, first?: string): Promise<Command> {
   const program = new Command('pagecast')
     .description('Send one message template to many people who wrote to your Page, inside the 24-hour window.')
     .version(version())
     .showHelpAfterError('(add --help for the options)')
     .addHelpText('after', () => `\nExit status:\n${exitStatusTable()}\n`)
     .addHelpText('after', 'Start here: pagecast demo, then pagecast init');
-  for (const register of REGISTER) register(program, launch);
+  const named = MODULES.filter(([names]) => first !== undefined && names.includes(first));
+  const wanted = named.length > 0 ? named : first === '--version' || first === '-V' ? [] : MODULES;
+  for (const [, load] of wanted) (await load()).register(program, launch);
   settleSubcommands(program);
   return program;
 }

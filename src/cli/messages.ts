@@ -6,7 +6,8 @@ const NOT_WORKBOOK: Record<string, string> = {
   not_a_workbook: 'is neither a workbook nor a table of text. Send it as .xlsx or .csv',
   encoding: 'is text in an encoding that cannot be read safely. Save it as .xlsx, or as CSV in UTF-8',
   damaged: 'is damaged inside. Open it in a spreadsheet program and save it again as .xlsx',
-  forbidden_xml: 'holds XML that no spreadsheet program writes. It was not opened; make a new one with "pagecast sheet new"',
+  forbidden_xml:
+    'holds XML that no spreadsheet program writes. It was not opened; make a new one with "pagecast sheet new"',
   unsupported: 'is a workbook of a kind that is not read. Save it as .xlsx',
 };
 
@@ -114,7 +115,9 @@ export function sentence(found: Finding): string {
 
 /** The place and the sentence, as one line. */
 export function findingLine(found: Finding): string {
-  const place = [found.row === null ? '' : `row ${found.row}`, found.column ?? ''].filter((part) => part !== '').join(', ');
+  const place = [found.row === null ? '' : `row ${found.row}`, found.column ?? '']
+    .filter((part) => part !== '')
+    .join(', ');
   return place === '' ? sentence(found) : `${place}: ${sentence(found)}`;
 }
 

@@ -1,5 +1,26 @@
-/** Reading of option values that several commands share. */
+/** Options that several commands share, and how their values are read. */
 import { Failure } from '../core/failure.js';
+
+export interface RunOptions {
+  maxFailures?: string;
+  strict?: boolean;
+}
+
+export interface SendOptions extends RunOptions {
+  template?: string;
+  lang?: string;
+  from?: string;
+  sheet?: string;
+  to?: string[];
+  var?: string[];
+  pace?: string;
+  skipInvalid?: boolean;
+  dryRun?: boolean;
+  testTo?: string;
+  acceptPolicy?: boolean;
+  confirmCount?: string;
+  again?: boolean;
+}
 
 /** Collects a repeatable option. */
 export function collect(value: string, before: string[] = []): string[] {

@@ -24,7 +24,7 @@ export class ProgressLine {
     if (!terminal.animated) return new ProgressLine(clock, null);
     const { default: ora } = await import('ora');
     // Without this, ora swallows Ctrl-C and what is typed.
-    const spinner = ora({ text, stream: terminal.drawing as NodeJS.WriteStream, discardStdin: false });
+    const spinner = ora({ text, stream: terminal.drawing, discardStdin: false });
     return new ProgressLine(clock, spinner.start());
   }
 

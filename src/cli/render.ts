@@ -20,9 +20,14 @@ function pad(text: string, columns: number): string {
 
 /** A table without lines; the last column is not padded. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[], paint: ChalkInstance): string {
-  const widths = header.map((name, index) => Math.max(stringWidth(name), ...rows.map((row) => stringWidth(row[index] ?? ''))));
+  const widths = header.map((name, index) =>
+    Math.max(stringWidth(name), ...rows.map((row) => stringWidth(row[index] ?? ''))),
+  );
   const line = (cells: readonly string[]): string =>
-    cells.map((cell, index) => (index === cells.length - 1 ? cell : pad(cell, widths[index] ?? 0))).join('  ').trimEnd();
+    cells
+      .map((cell, index) => (index === cells.length - 1 ? cell : pad(cell, widths[index] ?? 0)))
+      .join('  ')
+      .trimEnd();
   return [paint.dim(line(header)), ...rows.map(line)].join('\n');
 }
 
@@ -69,7 +74,11 @@ export function maskId(userId: string): string {
 /** A message as the person will see it. */
 export function bubble(message: Message, width: number, paint: ChalkInstance): string {
   const inner = Math.min(width - 4, 56);
-  const safe = (text: string): string => text.split('\n').map((line) => clip(line, 5000)).join('\n');
+  const safe = (text: string): string =>
+    text
+      .split('\n')
+      .map((line) => clip(line, 5000))
+      .join('\n');
   const lines: string[] = [];
   if (message.media) lines.push(...wrap(`[${message.media.type}] ${safe(message.media.url)}`, inner));
   if (message.text !== undefined) lines.push(...wrap(safe(message.text), inner));
@@ -85,15 +94,11 @@ export function bubble(message: Message, width: number, paint: ChalkInstance): s
   ].join('\n');
 }
 
-export function findingsText(
-  findings: readonly Finding[],
-  total: number,
-  paint: ChalkInstance,
-  most = 20,
-): string {
+export function findingsText(findings: readonly Finding[], total: number, paint: ChalkInstance, most = 20): string {
   const mark = { error: paint.red('error  '), warning: paint.yellow('warning'), note: paint.blue('note   ') };
   const lines = findings.slice(0, most).map((one) => `  ${mark[one.severity]} ${findingLine(one)}`);
-  if (total > lines.length) lines.push(paint.dim(`  … and ${plural(total - lines.length, 'more')}`.replace(/mores$/, 'more')));
+  if (total > lines.length)
+    lines.push(paint.dim(`  … and ${plural(total - lines.length, 'more')}`.replace(/mores$/, 'more')));
   return lines.join('\n');
 }
 
@@ -127,7 +132,9 @@ export const SKIP_TEXT: Record<SkipReason, string> = {
 export function skipLines(skip: Partial<Record<SkipReason, number>>): string[] {
   return Object.entries(skip)
     .filter(([, count]) => count > 0)
-    .map(([reason, count]) => `${count.toLocaleString('en').padStart(9)}  ${SKIP_TEXT[reason as SkipReason]} (${reason})`);
+    .map(
+      ([reason, count]) => `${count.toLocaleString('en').padStart(9)}  ${SKIP_TEXT[reason as SkipReason]} (${reason})`,
+    );
 }
 
 export function planText(plan: Plan, paint: ChalkInstance): string {
@@ -147,7 +154,9 @@ export function planText(plan: Plan, paint: ChalkInstance): string {
 export function policyText(policy: PolicyStatement, width: number, paint: ChalkInstance): string {
   return [
     paint.bold.yellow(policy.title),
-    ...policy.points.flatMap((point) => wrap(point, width - 4).map((line, index) => `${index === 0 ? '  • ' : '    '}${line}`)),
+    ...policy.points.flatMap((point) =>
+      wrap(point, width - 4).map((line, index) => `${index === 0 ? '  • ' : '    '}${line}`),
+    ),
     ...policy.links.map((link) => paint.dim(`    ${link.label}: ${link.url}`)),
   ].join('\n');
 }
@@ -173,7 +182,10 @@ export function campaignText(campaign: Campaign, summary: CampaignSummary, paint
   if (campaign.stop) {
     const { cause, error } = campaign.stop;
     const { meaning, advice } = explainError(error?.code ?? '');
-    lines.push(`${paint.red('Stopped')} (${cause}): ${error ? `${meaning} [${error.code}] ${clip(error.message, 200)}` : ''}`, `  ${advice}`);
+    lines.push(
+      `${paint.red('Stopped')} (${cause}): ${error ? `${meaning} [${error.code}] ${clip(error.message, 200)}` : ''}`,
+      `  ${advice}`,
+    );
   }
   const skipped = skipLines(skip);
   if (skipped.length > 0) lines.push('Left out:', ...skipped);
@@ -186,7 +198,11 @@ export function campaignText(campaign: Campaign, summary: CampaignSummary, paint
     }
     const openers = Object.entries(refusedByOpener);
     if (openers.length > 0) {
-      lines.push(paint.dim(`           by what had opened the window: ${openers.map(([opener, count]) => `${opener} ${count}`).join(', ')}`));
+      lines.push(
+        paint.dim(
+          `           by what had opened the window: ${openers.map(([opener, count]) => `${opener} ${count}`).join(', ')}`,
+        ),
+      );
     }
   }
   return lines.join('\n');

@@ -92,7 +92,7 @@ export class Terminal {
   }
 
   /** The stream that a spinner draws on. */
-  get drawing(): Writable {
+  get drawing(): NodeJS.WritableStream {
     return this.#streams.stderr;
   }
 }

@@ -89,7 +89,10 @@ export class Pacer {
     const place = ticket % this.#burst;
     const left = this.#left[place] ?? -Infinity;
     // Without an answer, a message counts as held up for as long as can be.
-    const heldUp = Math.min(MAX_HELD_UP_MS, (this.#took[place] ?? 0) - (Number.isFinite(this.#fastest) ? this.#fastest : 0));
+    const heldUp = Math.min(
+      MAX_HELD_UP_MS,
+      (this.#took[place] ?? 0) - (Number.isFinite(this.#fastest) ? this.#fastest : 0),
+    );
     return left + heldUp + this.#span + SAFETY_MS;
   }
 }

@@ -39,7 +39,7 @@ export function sheetHeader(compiled: CompiledTemplate, channel: Channel): strin
 }
 
 /** Spaces of every width, zero-width characters, soft hyphens, direction marks and byte order marks. */
-const INVISIBLE = /[\s\u00a0\u00ad\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u2066-\u206f\u3000\ufeff]+/gu;
+const INVISIBLE = /[\s\u00a0\u00ad\u061c\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u2066-\u206f\u3000\ufeff]+/gu;
 const PHONE = /^\+[1-9]\d{6,14}$/;
 const PLATFORM_ID = /^[1-9]\d{4,19}$/;
 /** `7.64E+16`, `7,64E+16`: what is left of an id in a CSV file that Excel has saved. */

@@ -294,14 +294,15 @@ export function checkTemplate(template: Template): Finding[] {
     const literal = parseText(text)
       .map((piece) => ('literal' in piece ? piece.literal : ''))
       .join('\u0000');
-    if (/\{\{|\}\}/.test(literal)) findings.push(finding('VARIABLE_SYNTAX', { text }, { column: part }));
+    // `{{{name}}}` would send a brace on either side of the value.
+    if (/\{\{|\}\}|\{\u0000|\u0000\}/.test(literal)) findings.push(finding('VARIABLE_SYNTAX', { text }, { column: part }));
   }
   const declared = new Set(template.variables.map((variable) => variable.name));
   for (const { name } of used) {
     if (!declared.has(name)) findings.push(finding('VARIABLE_UNDECLARED', { variable: name }, { column: 'variables' }));
   }
   const usedNames = new Set(used.map((variable) => variable.name));
-  const seen = new Map<string, string>();
+  const seen = new Map<string, string>(template.channels.includes('sms') ? [['phone', 'Phone']] : []);
   for (const { name, example, maxLength } of template.variables) {
     if (!usedNames.has(name)) findings.push(finding('VARIABLE_UNUSED', { variable: name }, { column: 'variables' }));
     // Two headers that differ only by case would be taken for one another by everybody who fills the sheet.

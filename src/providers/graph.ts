@@ -78,7 +78,7 @@ function endpoint({ baseUrl, version, pageId, token, channel }: GraphConfig): { 
   const invalid = (what: string, hint = ''): Failure => new Failure('CONFIG_INVALID', what, hint);
   if (!URL.canParse(baseUrl)) throw invalid('The base URL of the account is not a web address.');
   const { protocol, hostname, origin, pathname } = new URL(baseUrl);
-  const loopback = hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
+  const loopback = /^(localhost|\[::1\]|127\.\d+\.\d+\.\d+)$/.test(hostname);
   if (protocol !== 'https:' && !(protocol === 'http:' && loopback)) {
     throw invalid(
       'The base URL of the account must begin with https://.',

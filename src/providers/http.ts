@@ -21,7 +21,7 @@ export interface Fault {
   detail: string;
 }
 
-export interface PostOptions {
+interface PostOptions {
   headers: Record<string, string>;
   body: string;
   /** Longest silence of the server, and longest time for the whole reply once it has begun. */

@@ -32,7 +32,7 @@ export interface SandboxStats extends PlatformStats {
 }
 
 /** What `/_sandbox/…` gives and takes, for tests in the same process. */
-export interface SandboxState {
+interface SandboxState {
   /** Oldest first. */
   received(user?: string): Received[];
   stats(): SandboxStats;

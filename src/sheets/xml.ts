@@ -186,11 +186,10 @@ export class XmlReader {
   #detectEncoding(bytes: Buffer): Buffer {
     this.#encodingKnown = true;
     const [a, b, c] = bytes;
-    if ((a === 0xfe && b === 0xff) || (a === 0 && b === LESS))
-      this.#utf16 = new TextDecoder('utf-16be', { fatal: true });
-    else if ((a === 0xff && b === 0xfe) || (a === LESS && b === 0))
-      this.#utf16 = new TextDecoder('utf-16le', { fatal: true });
-    else if (a === 0xef && b === 0xbb && c === 0xbf) return bytes.subarray(3);
+    if (a === 0xef && b === 0xbb && c === 0xbf) return bytes.subarray(3);
+    // A document starts with an ASCII character, so in UTF-16 one of its first two bytes is zero; in UTF-8 none ever is.
+    if ((a === 0xfe && b === 0xff) || a === 0) this.#utf16 = new TextDecoder('utf-16be', { fatal: true });
+    else if ((a === 0xff && b === 0xfe) || b === 0) this.#utf16 = new TextDecoder('utf-16le', { fatal: true });
     return this.#utf16 === null ? bytes : this.#fromUtf16(bytes);
   }
 

@@ -10,9 +10,9 @@ import { damaged, fault, type ReadBudget } from './limits.js';
 /** A workbook has tens of parts; one with many pictures some thousands. */
 const MAX_PARTS = 50_000;
 /** Large enough that handing over a chunk costs little beside unpacking it, small enough to stay in a processor's cache. */
-const CHUNK = 262144;
-/** How far the unpacking thread may run ahead of the reading one. */
-const AHEAD = 1024 * 1024;
+const CHUNK = 128 * 1024;
+/** `highWaterMark` is how far unpacking, on its own thread, may run ahead of reading; the types of zlib leave it out. */
+const INFLATE: zlib.ZlibOptions & { highWaterMark: number } = { chunkSize: CHUNK, highWaterMark: 8 * CHUNK };
 const STORED = 0;
 const DEFLATED = 8;
 
@@ -70,7 +70,7 @@ export class ZipPackage {
     let checksum = 0;
     try {
       const packed = await this.#zip.openReadStreamPromise(entry, { decodeFileData: false });
-      const inflate = entry.compressionMethod === DEFLATED ? zlib.createInflateRaw({ chunkSize: CHUNK, highWaterMark: AHEAD }) : null;
+      const inflate = entry.compressionMethod === DEFLATED ? zlib.createInflateRaw(INFLATE) : null;
       // Errors of either stream surface in the loop below, which destroys both when it is left early.
       const stream = inflate === null ? packed : pipeline(packed, inflate, () => undefined);
       for await (const chunk of stream as AsyncIterable<Buffer>) {

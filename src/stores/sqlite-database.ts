@@ -87,7 +87,8 @@ export class SqliteDatabase {
       const code = (error as { code?: unknown }).code;
       if (typeof code !== 'string') throw error;
       const known = FAILURES[code] ?? FAILURES[code.split('_').slice(0, 2).join('_')];
-      if (known) throw new Failure(known.code, `The store ${this.#path} is not usable: ${known.what}.`, known.hint, error);
+      if (known)
+        throw new Failure(known.code, `The store ${this.#path} is not usable: ${known.what}.`, known.hint, error);
       if (code === 'EACCES' || code === 'EROFS' || code === 'EPERM' || code === 'ENOTDIR' || code === 'EEXIST') {
         throw new Failure(
           'STORE_READ_ONLY',
@@ -129,7 +130,9 @@ export class SqliteDatabase {
   }
 
   #migrate(): void {
-    const files = readdirSync(MIGRATIONS).filter((file) => /^\d{4}_.*\.sql$/.test(file)).sort();
+    const files = readdirSync(MIGRATIONS)
+      .filter((file) => /^\d{4}_.*\.sql$/.test(file))
+      .sort();
     const newest = files.length;
     const apply = this.connection.transaction(() => {
       // Read again inside: two processes may have come this far together.

@@ -287,7 +287,8 @@ export class SqliteStore implements Store {
         );
         if (changes === 0) throw leaseLost(lease);
       }
-      const running = this.#sql(`SELECT 1 FROM campaigns WHERE number = ? AND state = 'running'`).get(number) !== undefined;
+      const running =
+        this.#sql(`SELECT 1 FROM campaigns WHERE number = ? AND state = 'running'`).get(number) !== undefined;
       if (!running) return false;
       const skip = this.#sql(
         `UPDATE messages SET state = 'skipped', reason = ?, settled_at = ? WHERE campaign = ? AND seq = ? AND state = 'queued'`,
@@ -319,9 +320,7 @@ export class SqliteStore implements Store {
           throw new Failure('CAMPAIGN_STATE', `Campaign ${campaign} has messages left and cannot be finished.`);
         }
       }
-      this.#sql(
-        `UPDATE campaigns SET state = ?, stop = ?, finished_at = ? WHERE id = ? AND state = 'running'`,
-      ).run(
+      this.#sql(`UPDATE campaigns SET state = ?, stop = ?, finished_at = ? WHERE id = ? AND state = 'running'`).run(
         end.state,
         end.state === 'stopped' ? JSON.stringify(end.stop) : null,
         end.state === 'finished' ? now : null,
@@ -341,7 +340,9 @@ export class SqliteStore implements Store {
       let requeued = 0;
       for (const { seq, closesAt } of places) requeued += back.run(closesAt ?? NO_CLOSING, number, seq).changes;
       if (requeued > 0) {
-        this.#sql(`UPDATE campaigns SET state = 'ready', finished_at = NULL WHERE number = ? AND state = 'finished'`).run(number);
+        this.#sql(
+          `UPDATE campaigns SET state = 'ready', finished_at = NULL WHERE number = ? AND state = 'finished'`,
+        ).run(number);
       }
       return requeued;
     });
@@ -356,9 +357,9 @@ export class SqliteStore implements Store {
 
   campaigns(): Promise<Campaign[]> {
     return this.#file.run(() =>
-      (this.#sql(`SELECT * FROM campaigns WHERE state <> 'planned' ORDER BY number DESC`).all() as CampaignRecord[]).map(
-        toCampaign,
-      ),
+      (
+        this.#sql(`SELECT * FROM campaigns WHERE state <> 'planned' ORDER BY number DESC`).all() as CampaignRecord[]
+      ).map(toCampaign),
     );
   }
 
@@ -434,7 +435,8 @@ export class SqliteStore implements Store {
 
   #record(campaign: string): CampaignRecord {
     const record = this.#sql(`SELECT * FROM campaigns WHERE id = ?`).get(campaign) as CampaignRecord | undefined;
-    if (!record) throw new Failure('CAMPAIGN_UNKNOWN', `There is no campaign ${campaign}.`, 'List them: pagecast campaign list');
+    if (!record)
+      throw new Failure('CAMPAIGN_UNKNOWN', `There is no campaign ${campaign}.`, 'List them: pagecast campaign list');
     return record;
   }
 

@@ -12,9 +12,9 @@ import type { Account, ProviderName } from '../ports.js';
 import { suggestion } from './nearest.js';
 import { checkYaml, expecting, oneOf, quotedText, readYaml, strict } from './yaml-file.js';
 
-export const WORKSPACE_FILE = 'pagecast.yaml';
+const WORKSPACE_FILE = 'pagecast.yaml';
 /** Where the embedded store of a workspace is, unless `store:` says otherwise; relative to the workspace. */
-export const DEFAULT_STORE = '.pagecast/pagecast.db';
+const DEFAULT_STORE = '.pagecast/pagecast.db';
 
 /** Names an environment variable that holds a secret; never the secret itself. */
 export interface SecretRef {
@@ -79,7 +79,7 @@ export interface Workspace {
 /** Variables of the environment, as `process.env` has them. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-export const SANDBOX_ACCOUNT: SandboxAccount = {
+const SANDBOX_ACCOUNT: SandboxAccount = {
   name: 'sandbox',
   provider: 'sandbox',
   channel: 'messenger',

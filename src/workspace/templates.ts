@@ -14,12 +14,12 @@ import { suggestion } from './nearest.js';
 import { checkYaml, expecting, oneOf, readText, readYaml, strict } from './yaml-file.js';
 
 /** Below the workspace. */
-export const TEMPLATE_FOLDER = 'templates';
+const TEMPLATE_FOLDER = 'templates';
 /** `templates/` beside both `src/` and `dist/`. */
 const STARTERS = fileURLToPath(new URL('../../templates/', import.meta.url));
 
-export const TEMPLATE_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/;
-export const LANGUAGE = /^[a-z]{2,3}(?:_(?:[A-Z]{2}|[A-Z][a-z]{3}|\d{3}))?$/;
+const TEMPLATE_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/;
+const LANGUAGE = /^[a-z]{2,3}(?:_(?:[A-Z]{2}|[A-Z][a-z]{3}|\d{3}))?$/;
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
 
 // ---------------------------------------------------------------------------------------------------- the file's shape

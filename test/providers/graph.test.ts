@@ -431,6 +431,7 @@ describe('graph: configuration', () => {
   it.each([
     ['no web address', { baseUrl: 'graph.facebook.com' }],
     ['a token that would travel in the open', { baseUrl: 'http://graph.facebook.com' }],
+    ['a name that only looks like loopback', { baseUrl: 'http://127.0.0.1.example.com' }],
     ['another protocol', { baseUrl: 'ftp://127.0.0.1' }],
     ['no version', { version: '26' }],
     ['a version with a path in it', { version: 'v26.0/../me' }],

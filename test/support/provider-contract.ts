@@ -160,7 +160,7 @@ function giveReply({ status = 200, headers = {}, body = '', fault }: CannedReply
 }
 
 /** Every address that this process connects to while `during` runs. */
-export function watchConnections(): { addresses: Set<string>; stop(): void } {
+function watchConnections(): { addresses: Set<string>; stop(): void } {
   const addresses = new Set<string>();
   const listener = (message: unknown): void => {
     const { socket } = message as { socket: Socket };
@@ -313,7 +313,7 @@ export function describeProvider(contract: ProviderContract): void {
 }
 
 /** A port on which nobody listens. */
-export async function closedPort(): Promise<number> {
+async function closedPort(): Promise<number> {
   const probe = createTcpServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
   const { port } = probe.address() as AddressInfo;

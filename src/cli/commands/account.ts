@@ -4,7 +4,7 @@ import { EXIT, type ExitStatus } from '../../core/failure.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
 
-export function registerAccount(program: Command, launch: Launch): void {
+export function register(program: Command, launch: Launch): void {
   const account = program.command('account').description('the Pages, Instagram accounts and numbers you send from');
   account
     .command('list')

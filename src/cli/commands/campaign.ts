@@ -3,10 +3,10 @@ import type { Command } from 'commander';
 import { planRetry, type RetryableState } from '../../app/retry.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import type { Campaign } from '../../ports.js';
-import { campaignJson, runAndReport, type RunOptions } from '../campaign-run.js';
+import { campaignJson, runAndReport } from '../campaign-run.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
-import { parseCount } from '../options.js';
+import { parseCount, type RunOptions } from '../options.js';
 import { campaignText, countsLine, plural, table, time } from '../render.js';
 
 interface RetryOptions extends RunOptions {
@@ -16,7 +16,7 @@ interface RetryOptions extends RunOptions {
   confirmCount?: string;
 }
 
-export function registerCampaign(program: Command, launch: Launch): void {
+export function register(program: Command, launch: Launch): void {
   const campaign = program.command('campaign').description('the campaigns in the ledger');
   campaign
     .command('list')
@@ -35,15 +35,25 @@ export function registerCampaign(program: Command, launch: Launch): void {
     .argument('<campaign>')
     .addHelpText('after', '\nExample:\n  $ pagecast campaign report c20261121-4f9ak')
     .action(launch((context: Context, id: string) => report(context, id)));
-  limits(campaign.command('resume').description('go on with a campaign that was paused, stopped or cut off').argument('<campaign>'))
+  limits(
+    campaign
+      .command('resume')
+      .description('go on with a campaign that was paused, stopped or cut off')
+      .argument('<campaign>'),
+  )
     .addHelpText('after', '\nExample:\n  $ pagecast campaign resume c20261121-4f9ak')
     .action(launch((context: Context, id: string, options: RunOptions) => resume(context, id, options)));
-  limits(campaign.command('retry').description('send again to those that failed or were left out').argument('<campaign>'))
+  limits(
+    campaign.command('retry').description('send again to those that failed or were left out').argument('<campaign>'),
+  )
     .option('--failed', 'those that the platform refused')
     .option('--skipped', 'those that were left out and whose window is open now')
     .option('--include-unknown', 'those whose outcome is not known; they may get the message a second time')
     .option('--confirm-count <n>', 'how many people you expect to write to')
-    .addHelpText('after', '\nExamples:\n  $ pagecast campaign retry c20261121-4f9ak --failed\n  $ pagecast campaign retry c20261121-4f9ak --skipped --confirm-count 12')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ pagecast campaign retry c20261121-4f9ak --failed\n  $ pagecast campaign retry c20261121-4f9ak --skipped --confirm-count 12',
+    )
     .action(launch((context: Context, id: string, options: RetryOptions) => retry(context, id, options)));
 }
 
@@ -86,7 +96,8 @@ async function show(context: Context, id: string): Promise<ExitStatus> {
   if (terminal.json) terminal.document(campaignJson(campaign, summary));
   else {
     terminal.data(`${campaign.id} is ${campaign.state}: ${countsLine(summary.counts)}.`);
-    if (campaign.state !== 'finished') terminal.note(`If no other process is at it, go on with: pagecast campaign resume ${id}`);
+    if (campaign.state !== 'finished')
+      terminal.note(`If no other process is at it, go on with: pagecast campaign resume ${id}`);
   }
   return EXIT.done;
 }
@@ -104,7 +115,11 @@ async function report(context: Context, id: string): Promise<ExitStatus> {
 async function resume(context: Context, id: string, options: RunOptions): Promise<ExitStatus> {
   const campaign = await find(context, id);
   if (campaign.state === 'finished') {
-    throw new Failure('CAMPAIGN_STATE', `Campaign ${id} is finished; nothing is left to send.`, `To send again to some: pagecast campaign retry ${id} --failed`);
+    throw new Failure(
+      'CAMPAIGN_STATE',
+      `Campaign ${id} is finished; nothing is left to send.`,
+      `To send again to some: pagecast campaign retry ${id} --failed`,
+    );
   }
   return runAndReport(context, campaign, options);
 }
@@ -115,7 +130,8 @@ async function retry(context: Context, id: string, options: RetryOptions): Promi
   if (options.failed === true) states.push('failed');
   if (options.skipped === true) states.push('skipped');
   if (options.includeUnknown === true) states.push('unknown');
-  if (states.length === 0) throw new Failure('USAGE', 'Nothing was chosen.', 'Pass --failed, --skipped or --include-unknown.');
+  if (states.length === 0)
+    throw new Failure('USAGE', 'Nothing was chosen.', 'Pass --failed, --skipped or --include-unknown.');
 
   const { store } = await context.store();
   const { window } = await context.workspace();
@@ -139,7 +155,8 @@ async function confirm({ terminal }: Context, count: number, given: string | und
     const ask = await terminal.questions(`--confirm-count ${count}`);
     confirmed = Number(await ask.type(`To send to ${plural(count, 'person', 'people')} again, type the number:`));
   }
-  if (confirmed !== count) throw new Failure('COUNT_DIFFERS', `${confirmed} was confirmed, but it would be ${count}; nothing was sent.`);
+  if (confirmed !== count)
+    throw new Failure('COUNT_DIFFERS', `${confirmed} was confirmed, but it would be ${count}; nothing was sent.`);
 }
 
 async function find(context: Context, id: string): Promise<Campaign> {

@@ -13,10 +13,12 @@ import type { Launch } from '../launch.js';
 const PEOPLE = 200;
 const HOUR_MS = 3_600_000;
 
-export function registerDemo(program: Command, launch: Launch): void {
+export function register(program: Command, launch: Launch): void {
   program
     .command('demo')
-    .description('show the whole job on the sandbox, in a temporary workspace: needs no token, sends nothing to anybody')
+    .description(
+      'show the whole job on the sandbox, in a temporary workspace: needs no token, sends nothing to anybody',
+    )
     .option('--folder <folder>', 'where to put the workspace (default: a temporary folder)')
     .addHelpText('after', '\nExample:\n  $ pagecast demo')
     .action(launch((context: Context, options: { folder?: string }) => demo(context, options)));
@@ -40,7 +42,8 @@ async function demo(context: Context, options: { folder?: string }): Promise<Exi
   const pagecast = async (line: string, expected: readonly ExitStatus[] = [EXIT.done]): Promise<void> => {
     terminal.note(`\n${terminal.tint.bold.cyan(`$ pagecast ${line}`)}`);
     const status = await main(['node', 'pagecast', ...line.split(' ')], folder);
-    if (!expected.includes(status)) throw new Error(`the demo expected status ${expected.join(' or ')}, and got ${status}`);
+    if (!expected.includes(status))
+      throw new Error(`the demo expected status ${expected.join(' or ')}, and got ${status}`);
   };
   const say = (text: string): void => terminal.note(`\n${terminal.tint.bold(text)}`);
 
@@ -65,7 +68,9 @@ async function demo(context: Context, options: { folder?: string }): Promise<Exi
   await pagecast('plan --template order_update --lang en_US --from sandbox --sheet orders.xlsx');
   const open = people.filter(({ wroteAt }) => wroteAt !== null && context.clock.now() - wroteAt < 23 * HOUR_MS).length;
   const consent = `--accept-policy --confirm-count ${open}`;
-  await pagecast(`send --template order_update --lang en_US --from sandbox --sheet orders.xlsx ${consent}`, [EXIT.someFailed]);
+  await pagecast(`send --template order_update --lang en_US --from sandbox --sheet orders.xlsx ${consent}`, [
+    EXIT.someFailed,
+  ]);
 
   say('6. What became of it.');
   await pagecast('campaign list');
@@ -93,7 +98,8 @@ async function makeFolder(context: Context, given: string | undefined): Promise<
   if (given === undefined) return mkdtemp(join(tmpdir(), 'pagecast-demo-'));
   const folder = context.path(given);
   await mkdir(folder, { recursive: true });
-  if ((await readdir(folder)).length > 0) throw new Failure('FILE_EXISTS', `${folder} is not empty.`, 'Choose another folder.');
+  if ((await readdir(folder)).length > 0)
+    throw new Failure('FILE_EXISTS', `${folder} is not empty.`, 'Choose another folder.');
   return folder;
 }
 
@@ -116,7 +122,12 @@ function makePeople(now: number): Person[] {
   });
 }
 
-async function fillSheet(context: Context, path: string, people: readonly Person[], withFaults: boolean): Promise<void> {
+async function fillSheet(
+  context: Context,
+  path: string,
+  people: readonly Person[],
+  withFaults: boolean,
+): Promise<void> {
   const rows = people.map((person, index) => {
     const row = [person.id, person.name, person.order, '1 Dec'];
     if (!withFaults) return row;
@@ -136,9 +147,15 @@ async function fillSheet(context: Context, path: string, people: readonly Person
 
 /** What the sandbox knows of its people, and what the log says about them. */
 async function writeWorld(folder: string, people: readonly Person[]): Promise<void> {
-  const wrote = people.flatMap(({ id, wroteAt }) => (wroteAt === null ? [] : [`${id},${new Date(wroteAt).toISOString()}`]));
+  const wrote = people.flatMap(({ id, wroteAt }) =>
+    wroteAt === null ? [] : [`${id},${new Date(wroteAt).toISOString()}`],
+  );
   await writeFile(join(folder, 'windows.csv'), `user_id,opened_at\n${wrote.join('\n')}\n`);
-  const users = people.map(({ id, wroteAt, behaviour }) => ({ id, behaviour, ...(wroteAt !== null && { opened_at: wroteAt }) }));
+  const users = people.map(({ id, wroteAt, behaviour }) => ({
+    id,
+    behaviour,
+    ...(wroteAt !== null && { opened_at: wroteAt }),
+  }));
   await writeFile(join(folder, 'sandbox.json'), JSON.stringify({ unseeded: 'unknown', users }, null, 2));
   await writeFile(
     join(folder, 'pagecast.yaml'),

@@ -18,7 +18,7 @@ interface ListOptions {
   force?: boolean;
 }
 
-export function registerMessage(program: Command, launch: Launch): void {
+export function register(program: Command, launch: Launch): void {
   const message = program.command('message').description('single messages');
   message
     .command('list')
@@ -29,14 +29,21 @@ export function registerMessage(program: Command, launch: Launch): void {
     .option('--csv <file>', 'write them to a CSV file')
     .option('--xlsx <file>', 'write them to a workbook')
     .option('--force', 'overwrite the file')
-    .addHelpText('after', '\nExamples:\n  $ pagecast message list --campaign c20261121-4f9ak --state failed\n  $ pagecast message list --campaign c20261121-4f9ak --xlsx result.xlsx')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ pagecast message list --campaign c20261121-4f9ak --state failed\n  $ pagecast message list --campaign c20261121-4f9ak --xlsx result.xlsx',
+    )
     .action(launch((context: Context, options: ListOptions) => list(context, options)));
 }
 
 async function list(context: Context, options: ListOptions): Promise<ExitStatus> {
   const { store } = await context.store();
   if (options.campaign !== undefined && (await store.campaign(options.campaign)) === null) {
-    throw new Failure('CAMPAIGN_UNKNOWN', `There is no campaign ${options.campaign}.`, 'List them: pagecast campaign list');
+    throw new Failure(
+      'CAMPAIGN_UNKNOWN',
+      `There is no campaign ${options.campaign}.`,
+      'List them: pagecast campaign list',
+    );
   }
   const filter: MessageFilter = {
     ...(options.campaign !== undefined && { campaign: options.campaign }),
@@ -44,15 +51,37 @@ async function list(context: Context, options: ListOptions): Promise<ExitStatus>
     ...(options.user !== undefined && { userId: options.user }),
   };
   const file = options.csv ?? options.xlsx;
-  if (options.csv !== undefined && options.xlsx !== undefined) throw new Failure('USAGE', '--csv and --xlsx exclude one another.');
+  if (options.csv !== undefined && options.xlsx !== undefined)
+    throw new Failure('USAGE', '--csv and --xlsx exclude one another.');
   if (file !== undefined) return writeTable(context, store, filter, file, options);
   if (context.terminal.json) return printJson(context, store, filter);
   return printTable(context, store, filter);
 }
 
-const COLUMNS = ['campaign', 'row', 'user_id', 'state', 'reason', 'error', 'error_text', 'message_id', 'opener', 'window_closes', 'attempts', 'started', 'settled', 'values'];
+const COLUMNS = [
+  'campaign',
+  'row',
+  'user_id',
+  'state',
+  'reason',
+  'error',
+  'error_text',
+  'message_id',
+  'opener',
+  'window_closes',
+  'attempts',
+  'started',
+  'settled',
+  'values',
+];
 
-async function writeTable(context: Context, store: Store, filter: MessageFilter, file: string, options: ListOptions): Promise<ExitStatus> {
+async function writeTable(
+  context: Context,
+  store: Store,
+  filter: MessageFilter,
+  file: string,
+  options: ListOptions,
+): Promise<ExitStatus> {
   const path = context.path(file);
   const ending = options.csv === undefined ? '.xlsx' : '.csv';
   if (!path.toLowerCase().endsWith(ending)) throw new Failure('USAGE', `The file needs a name that ends in ${ending}.`);
@@ -102,7 +131,7 @@ async function printTable(context: Context, store: Store, filter: MessageFilter)
   return EXIT.done;
 }
 
-function toJson(row: MessageRow): Record<string, unknown> {
+function toJson(row: MessageRow): Record<string, string | number | null> {
   return {
     campaign: row.campaign,
     row: row.seq,

@@ -10,13 +10,16 @@ interface SandboxOptions {
   seed?: string;
 }
 
-export function registerSandbox(program: Command, launch: Launch): void {
+export function register(program: Command, launch: Launch): void {
   program
     .command('sandbox')
     .description('run the Messenger Platform on this machine, to try things out; nothing leaves it')
     .option('--port <n>', 'the port on 127.0.0.1; 0 takes a free one', '8790')
     .option('--seed <file>', 'a JSON file with its Page, users and faults')
-    .addHelpText('after', '\nExample:\n  $ pagecast sandbox --port 8790 --seed sandbox.json\n\nWhat everybody received: GET /_sandbox/received')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ pagecast sandbox --port 8790 --seed sandbox.json\n\nWhat everybody received: GET /_sandbox/received',
+    )
     .action(launch((context: Context, options: SandboxOptions) => serve(context, options)));
 }
 
@@ -29,7 +32,9 @@ async function serve(context: Context, options: SandboxOptions): Promise<ExitSta
   if (context.terminal.json) context.terminal.document({ url: sandbox.url });
   else {
     context.terminal.data(sandbox.url);
-    context.terminal.note(`An account that sends here: { provider: sandbox, channel: messenger, id: "${sandbox.page.id}", url: ${sandbox.url} }`);
+    context.terminal.note(
+      `An account that sends here: { provider: sandbox, channel: messenger, id: "${sandbox.page.id}", url: ${sandbox.url} }`,
+    );
     context.terminal.note(`What everybody received: ${sandbox.url}/_sandbox/received. Stop with Ctrl-C.`);
   }
   await new Promise<void>((resolve) => {

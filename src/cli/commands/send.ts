@@ -6,38 +6,29 @@ import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import { BULK_POLICY } from '../../core/policy.js';
 import type { Template } from '../../core/template.js';
 import type { AccountConfig } from '../../workspace/config.js';
-import { iso, runAndReport, type RunOptions } from '../campaign-run.js';
+import { iso, runAndReport } from '../campaign-run.js';
 import type { Context } from '../context.js';
 import { askForMissing } from '../dialogue.js';
 import type { Launch } from '../launch.js';
 import { findingJson } from '../messages.js';
-import { collect, parseCount, parsePace, parsePairs } from '../options.js';
+import { collect, parseCount, parsePace, parsePairs, type RunOptions, type SendOptions } from '../options.js';
 import { ProgressLine } from '../progress.js';
 import { bubble, findingsText, maskId, plural, planText, policyText } from '../render.js';
 
-export interface SendOptions extends RunOptions {
-  template?: string;
-  lang?: string;
-  from?: string;
-  sheet?: string;
-  to?: string[];
-  var?: string[];
-  pace?: string;
-  skipInvalid?: boolean;
-  dryRun?: boolean;
-  testTo?: string;
-  acceptPolicy?: boolean;
-  confirmCount?: string;
-  again?: boolean;
-}
-
-export function registerSend(program: Command, launch: Launch): void {
-  const plan = program.command('plan').description('show who would be sent to, in what order, and who is left out and why; nothing is sent');
+export function register(program: Command, launch: Launch): void {
+  const plan = program
+    .command('plan')
+    .description('show who would be sent to, in what order, and who is left out and why; nothing is sent');
   recipients(plan)
-    .addHelpText('after', '\nExample:\n  $ pagecast plan --template order_update --lang en_US --from acme-page --sheet orders.xlsx')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ pagecast plan --template order_update --lang en_US --from acme-page --sheet orders.xlsx',
+    )
     .action(launch((context: Context, options: SendOptions) => showPlan(context, options)));
 
-  const send = program.command('send').description('send a template to many people; without options, asks step by step');
+  const send = program
+    .command('send')
+    .description('send a template to many people; without options, asks step by step');
   recipients(send)
     .option('-n, --dry-run', 'plan and show, but send nothing')
     .option('--test-to <id>', "send one message, with the first row's values, to this ID only")
@@ -94,7 +85,11 @@ async function sendCampaign(context: Context, given: SendOptions): Promise<ExitS
 
   const missing = context.missingSecrets(request.account);
   if (missing.length > 0) {
-    throw new Failure('SECRET_MISSING', `The environment variable ${missing.join(' and ')} is not set.`, 'Set it and run the command again; nothing was sent.');
+    throw new Failure(
+      'SECRET_MISSING',
+      `The environment variable ${missing.join(' and ')} is not set.`,
+      'Set it and run the command again; nothing was sent.',
+    );
   }
   const plan = await makePlan(context, request);
   if (plan.campaign === null) return printPlan(context, plan);
@@ -128,7 +123,11 @@ async function sendTest(context: Context, request: Request, plan: Plan, userId: 
   if (test.campaign === null) return printPlan(context, test);
   if (test.send === 0) {
     await store.discard(test.campaign);
-    throw new Failure('NOBODY_TO_SEND_TO', `The test message cannot go to ${userId}: its window is not open.`, 'Write to the account from that user first, then import the window.');
+    throw new Failure(
+      'NOBODY_TO_SEND_TO',
+      `The test message cannot go to ${userId}: its window is not open.`,
+      'Write to the account from that user first, then import the window.',
+    );
   }
   const consent = { policyAccepted: true, confirmedCount: 1, again: true };
   await approvePlan({ store, clock: context.clock }, test.campaign, test, consent);
@@ -138,19 +137,28 @@ async function sendTest(context: Context, request: Request, plan: Plan, userId: 
 async function resolveRequest(context: Context, options: SendOptions): Promise<Request> {
   const need = (value: string | undefined, flag: string): string => {
     if (value !== undefined) return value;
-    throw new Failure('ANSWER_NEEDED', `${flag} is missing.`, 'pagecast send --help lists the options; at a terminal, pagecast send asks for them.');
+    throw new Failure(
+      'ANSWER_NEEDED',
+      `${flag} is missing.`,
+      'pagecast send --help lists the options; at a terminal, pagecast send asks for them.',
+    );
   };
   const { template } = await context.template(need(options.template, '--template'), options.lang);
   const account = await context.account(need(options.from, '--from'));
   if (options.sheet === undefined && options.to === undefined) need(undefined, '--sheet or --to');
-  if (options.sheet !== undefined && options.to !== undefined) throw new Failure('USAGE', '--sheet and --to exclude one another.');
+  if (options.sheet !== undefined && options.to !== undefined)
+    throw new Failure('USAGE', '--sheet and --to exclude one another.');
   const source: RecipientSource =
     options.sheet === undefined
       ? { kind: 'ids', ids: options.to ?? [], values: parsePairs(options.var ?? []) }
       : { kind: 'sheet', path: context.path(options.sheet), limits: await context.sheetLimits() };
   const pace = options.pace === undefined ? account.pace : parsePace(options.pace);
   if (account.provider === 'graph' && account.channel === 'messenger' && pace > 40) {
-    throw new Failure('USAGE', 'A Page that sends more than 40 messages a second is cut off.', 'Choose a pace of at most 40/s; 35/s leaves room.');
+    throw new Failure(
+      'USAGE',
+      'A Page that sends more than 40 messages a second is cut off.',
+      'Choose a pace of at most 40/s; 35/s leaves room.',
+    );
   }
   return { account, template, source, pace, skipInvalid: options.skipInvalid === true };
 }
@@ -171,18 +179,40 @@ function printPlan(context: Context, plan: Plan): ExitStatus {
   const { terminal } = context;
   const total = Object.values(plan.counts).reduce((sum, count) => sum + count, 0);
   if (terminal.json) {
-    const { campaign: _staged, samples: _samples, variables: _variables, ...shown } = plan;
-    terminal.document({ ...shown, startAt: iso(plan.startAt), finishAt: iso(plan.finishAt), findings: plan.findings.map(findingJson) });
+    terminal.document(planJson(plan));
   } else {
     if (total > 0) terminal.data(findingsText(plan.findings, total, terminal.paint));
     if (plan.campaign === null) {
-      terminal.data(`${terminal.paint.red('Nothing can be sent')} until these faults are mended${plan.rows > 0 ? ', or with --skip-invalid' : ''}.`);
+      terminal.data(
+        `${terminal.paint.red('Nothing can be sent')} until these faults are mended${plan.rows > 0 ? ', or with --skip-invalid' : ''}.`,
+      );
     } else {
       terminal.data(planText(plan, terminal.paint));
       printSamples(context, plan, (text) => terminal.data(text));
     }
   }
   return plan.campaign === null ? EXIT.invalid : EXIT.done;
+}
+
+/** A plan as it stands in JSON. Instants are ISO 8601 in UTC. */
+function planJson(plan: Plan): object {
+  const { account, template, language, rows, send, skip, pace, digest, counts, truncated } = plan;
+  return {
+    ok: plan.campaign !== null,
+    account,
+    template,
+    language,
+    rows,
+    send,
+    skip,
+    pace,
+    startAt: iso(plan.startAt),
+    finishAt: iso(plan.finishAt),
+    digest,
+    counts,
+    findings: plan.findings.map(findingJson),
+    truncated,
+  };
 }
 
 /** Before sending: everything goes to stderr, so that stdout holds only the campaign's id. */
@@ -203,7 +233,11 @@ function printSamples({ terminal }: Context, plan: Plan, print: (text: string) =
   }
 }
 
-async function askForConsent(context: Context, plan: Plan, options: SendOptions): Promise<Parameters<typeof approvePlan>[3]> {
+async function askForConsent(
+  context: Context,
+  plan: Plan,
+  options: SendOptions,
+): Promise<Parameters<typeof approvePlan>[3]> {
   const { terminal } = context;
   const again = options.again === true;
   let policyAccepted = options.acceptPolicy === true;
@@ -215,7 +249,9 @@ async function askForConsent(context: Context, plan: Plan, options: SendOptions)
     if (!policyAccepted) return { policyAccepted, confirmedCount: 0, again };
   }
   if (confirmedCount === null) {
-    const ask = await terminal.questions(`--confirm-count ${plan.send}, if that is how many people you expect to write to`);
+    const ask = await terminal.questions(
+      `--confirm-count ${plan.send}, if that is how many people you expect to write to`,
+    );
     const answer = await ask.type(`To send to ${plural(plan.send, 'person', 'people')}, type the number:`, {
       validate: (text) => /^\d+$/.test(text.trim()) || 'Type the number of people, or press Ctrl-C to leave.',
     });

@@ -19,7 +19,7 @@ interface SheetOptions {
   mark?: string;
 }
 
-export function registerSheet(program: Command, launch: Launch): void {
+export function register(program: Command, launch: Launch): void {
   const sheet = program.command('sheet').description('recipient workbooks');
   sheet
     .command('new')
@@ -40,7 +40,10 @@ export function registerSheet(program: Command, launch: Launch): void {
     .option('--from <account>', 'the account it will be sent from, for the kind of ids')
     .option('--mark <file>', 'write a copy with every fault beside its row')
     .option('--force', 'overwrite the marked copy')
-    .addHelpText('after', '\nExamples:\n  $ pagecast sheet check orders.xlsx\n  $ pagecast sheet check orders.csv --template order_update --lang en_US --mark faults.xlsx')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ pagecast sheet check orders.xlsx\n  $ pagecast sheet check orders.csv --template order_update --lang en_US --mark faults.xlsx',
+    )
     .action(launch((context: Context, file: string, options: SheetOptions) => check(context, file, options)));
 }
 
@@ -48,15 +51,22 @@ async function make(context: Context, options: SheetOptions): Promise<ExitStatus
   const { template } = await context.template(options.template ?? '', options.lang);
   const file = context.path(options.output ?? '');
   if (!file.toLowerCase().endsWith('.xlsx')) {
-    throw new Failure('USAGE', 'The workbook needs a name that ends in .xlsx.', 'Spreadsheet programs damage ids in CSV files.');
+    throw new Failure(
+      'USAGE',
+      'The workbook needs a name that ends in .xlsx.',
+      'Spreadsheet programs damage ids in CSV files.',
+    );
   }
   const channel = chooseChannel(template, options.channel);
   const request = { template, channel, path: file, overwrite: options.force === true };
   const made = await makeSheet(await context.sheets(), request);
-  if (context.terminal.json) context.terminal.document({ ...made, template: template.name, language: template.language });
+  if (context.terminal.json)
+    context.terminal.document({ ...made, template: template.name, language: template.language });
   else {
     context.terminal.data(file);
-    context.terminal.note(`Columns: ${made.header.join(', ')}. Fill it in, then: pagecast sheet check ${options.output ?? ''}`);
+    context.terminal.note(
+      `Columns: ${made.header.join(', ')}. Fill it in, then: pagecast sheet check ${options.output ?? ''}`,
+    );
   }
   return EXIT.done;
 }
@@ -70,8 +80,12 @@ async function check(context: Context, file: string, options: SheetOptions): Pro
   if (name === undefined) {
     throw new Failure('USAGE', `${file} does not say which template it is for.`, 'Pass --template and --lang.');
   }
-  const { template } = await context.template(name, options.lang ?? (options.template === undefined ? origin?.language : undefined));
-  const channel = options.from === undefined ? chooseChannel(template, undefined) : (await context.account(options.from)).channel;
+  const { template } = await context.template(
+    name,
+    options.lang ?? (options.template === undefined ? origin?.language : undefined),
+  );
+  const channel =
+    options.from === undefined ? chooseChannel(template, undefined) : (await context.account(options.from)).channel;
   const mark = options.mark === undefined ? undefined : context.path(options.mark);
   if (mark !== undefined && !mark.toLowerCase().endsWith('.xlsx')) {
     throw new Failure('USAGE', 'The marked copy needs a name that ends in .xlsx.');
@@ -87,7 +101,8 @@ async function check(context: Context, file: string, options: SheetOptions): Pro
   else {
     printSheetReport(context, report);
     if (mark !== undefined && report.rows > 0) context.terminal.note(`Every fault stands beside its row in ${mark}.`);
-    else if (!report.ok && report.rows > 0) context.terminal.note(`To see every fault beside its row: pagecast sheet check ${file} --mark faults.xlsx`);
+    else if (!report.ok && report.rows > 0)
+      context.terminal.note(`To see every fault beside its row: pagecast sheet check ${file} --mark faults.xlsx`);
   }
   return report.ok ? EXIT.done : EXIT.invalid;
 }
@@ -99,7 +114,11 @@ export function printSheetReport({ terminal }: Context, report: SheetReport): vo
   terminal.data(`${report.file} for ${report.template} (${report.language}): ${verdict}`);
   if (report.rows > 0) terminal.data(`  ${plural(report.rows, 'row')}, ${plural(report.recipients, 'recipient')}`);
   if (total > 1) {
-    terminal.data(`  ${Object.entries(report.counts).map(([code, count]) => `${code} ${count}`).join(', ')}`);
+    terminal.data(
+      `  ${Object.entries(report.counts)
+        .map(([code, count]) => `${code} ${count}`)
+        .join(', ')}`,
+    );
   }
   if (total > 0) terminal.data(findingsText(report.findings, total, paint));
 }
@@ -109,7 +128,11 @@ function chooseChannel(template: Template, wanted: string | undefined): Channel 
   if (wanted === undefined && first !== undefined) return first;
   const channel = CHANNELS.find((one) => one === wanted);
   if (channel === undefined || !template.channels.includes(channel)) {
-    throw new Failure('CHANNEL_DIFFERS', `The template ${template.name} does not go to ${wanted ?? 'any channel'}.`, `It goes to ${template.channels.join(', ')}.`);
+    throw new Failure(
+      'CHANNEL_DIFFERS',
+      `The template ${template.name} does not go to ${wanted ?? 'any channel'}.`,
+      `It goes to ${template.channels.join(', ')}.`,
+    );
   }
   return channel;
 }

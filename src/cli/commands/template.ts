@@ -16,14 +16,17 @@ interface TemplateOptions {
   channel?: string[];
 }
 
-export function registerTemplate(program: Command, launch: Launch): void {
+export function register(program: Command, launch: Launch): void {
   const template = program.command('template').description('the message templates');
   template
     .command('list')
     .description('list the templates of the workspace and the starters')
     .option('--lang <language>', 'only those in this language')
     .option('--channel <channel>', 'only those for this channel (repeatable)', collect)
-    .addHelpText('after', '\nExamples:\n  $ pagecast template list\n  $ pagecast template list --lang de_DE --channel messenger')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ pagecast template list\n  $ pagecast template list --lang de_DE --channel messenger',
+    )
     .action(launch((context: Context, options: TemplateOptions) => list(context, options)));
   template
     .command('show')
@@ -38,15 +41,27 @@ export function registerTemplate(program: Command, launch: Launch): void {
     .description('check templates against the limits of their channels; without a name, all of them')
     .argument('[name]')
     .option('--lang <language>', 'only this language')
-    .addHelpText('after', '\nExamples:\n  $ pagecast template check\n  $ pagecast template check order_update --lang en_US')
-    .action(launch((context: Context, name: string | undefined, options: TemplateOptions) => check(context, name, options)));
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ pagecast template check\n  $ pagecast template check order_update --lang en_US',
+    )
+    .action(
+      launch((context: Context, name: string | undefined, options: TemplateOptions) => check(context, name, options)),
+    );
   template
     .command('new')
     .description('make a template file in the workspace')
     .argument('<name>', 'such as spring_sale')
     .option('--lang <language>', 'its language', 'en_US')
-    .option('--channel <channel>', `a channel it may go to: ${CHANNELS.join(', ')} (repeatable; default messenger)`, collect)
-    .addHelpText('after', '\nExample:\n  $ pagecast template new spring_sale --lang de_DE --channel messenger --channel instagram')
+    .option(
+      '--channel <channel>',
+      `a channel it may go to: ${CHANNELS.join(', ')} (repeatable; default messenger)`,
+      collect,
+    )
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ pagecast template new spring_sale --lang de_DE --channel messenger --channel instagram',
+    )
     .action(launch((context: Context, name: string, options: TemplateOptions) => make(context, name, options)));
 }
 
@@ -67,10 +82,14 @@ async function list(context: Context, { lang, channel }: TemplateOptions): Promi
       template.language,
       template.kind,
       template.channels.join(', '),
-      compileTemplate(template).variables.map((variable) => variable.name).join(', ') || '-',
+      compileTemplate(template)
+        .variables.map((variable) => variable.name)
+        .join(', ') || '-',
       starter ? 'starter' : 'workspace',
     ]);
-    context.terminal.data(table(['TEMPLATE', 'LANGUAGE', 'KIND', 'CHANNELS', 'VARIABLES', 'FROM'], rows, context.terminal.paint));
+    context.terminal.data(
+      table(['TEMPLATE', 'LANGUAGE', 'KIND', 'CHANNELS', 'VARIABLES', 'FROM'], rows, context.terminal.paint),
+    );
   }
   for (const { failure } of broken) context.terminal.note(`${failure.message}\n${failure.hint}`);
   return broken.length > 0 ? EXIT.invalid : EXIT.done;
@@ -83,7 +102,11 @@ async function show(context: Context, name: string, { lang, var: pairs }: Templa
   const given = parsePairs(pairs ?? []);
   for (const key of Object.keys(given)) {
     if (!compiled.variables.some((variable) => variable.name === key)) {
-      throw new Failure('VARIABLE_UNKNOWN', `The template ${name} has no variable ${key}.`, `It has: ${compiled.variables.map((variable) => variable.name).join(', ') || 'none'}.`);
+      throw new Failure(
+        'VARIABLE_UNKNOWN',
+        `The template ${name} has no variable ${key}.`,
+        `It has: ${compiled.variables.map((variable) => variable.name).join(', ') || 'none'}.`,
+      );
     }
   }
   const message = compiled.render(compiled.variables.map((variable) => given[variable.name] ?? variable.example));
@@ -93,7 +116,9 @@ async function show(context: Context, name: string, { lang, var: pairs }: Templa
   }
   const { bubble, table } = await import('../render.js');
   const { paint, width } = context.terminal;
-  context.terminal.data(`${paint.bold(template.name)} ${template.language}, ${template.kind}, for ${template.channels.join(', ')}`);
+  context.terminal.data(
+    `${paint.bold(template.name)} ${template.language}, ${template.kind}, for ${template.channels.join(', ')}`,
+  );
   context.terminal.data(paint.dim(entry.file));
   context.terminal.data(bubble(message, width, paint));
   if (compiled.variables.length > 0) {
@@ -141,13 +166,15 @@ async function check(context: Context, name: string | undefined, { lang }: Templ
     context.terminal.data(`${verdict} ${entry.template.name} ${entry.template.language}`);
     for (const one of findings) context.terminal.data(`     ${one.severity}: ${findingLine(one)}`);
   }
-  for (const { file, failure } of broken) context.terminal.data(`${paint.red('FAIL')} ${file}\n     ${failure.message}`);
+  for (const { file, failure } of broken)
+    context.terminal.data(`${paint.red('FAIL')} ${file}\n     ${failure.message}`);
   return ok ? EXIT.done : EXIT.invalid;
 }
 
 async function make(context: Context, name: string, { lang = 'en_US', channel }: TemplateOptions): Promise<ExitStatus> {
   const { root } = await context.workspace();
-  if (root === null) throw new Failure('USAGE', 'There is no workspace here to put the template in.', 'Make one first: pagecast init');
+  if (root === null)
+    throw new Failure('USAGE', 'There is no workspace here to put the template in.', 'Make one first: pagecast init');
   const channels = channel === undefined ? (['messenger'] as const) : toChannels(channel);
   const { scaffoldTemplate } = await context.scaffolds();
   const text = scaffoldTemplate(name, lang, channels);

@@ -15,16 +15,27 @@ interface WindowOptions {
   sheet?: string;
 }
 
-export function registerWindow(program: Command, launch: Launch): void {
+export function register(program: Command, launch: Launch): void {
   const window = program.command('window').description('the 24-hour messaging windows');
   const account = (): Option => new Option('--account <name>', 'the account').default('sandbox');
   window
     .command('import')
-    .description('learn from a file who wrote when: CSV (user_id,opened_at[,opener]), JSON lines, or logged webhook bodies')
+    .description(
+      'learn from a file who wrote when: CSV (user_id,opened_at[,opener]), JSON lines, or logged webhook bodies',
+    )
     .argument('<file>', 'the file, or - for standard input')
     .addOption(account())
-    .addOption(new Option('--format <format>', 'what the file holds (default: seen from its contents)').choices(['csv', 'jsonl', 'webhook']))
-    .addHelpText('after', '\nExamples:\n  $ pagecast window import windows.csv --account acme-page\n  $ pagecast window import webhooks.jsonl --account acme-page')
+    .addOption(
+      new Option('--format <format>', 'what the file holds (default: seen from its contents)').choices([
+        'csv',
+        'jsonl',
+        'webhook',
+      ]),
+    )
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ pagecast window import windows.csv --account acme-page\n  $ pagecast window import webhooks.jsonl --account acme-page',
+    )
     .action(launch((context: Context, file: string, options: WindowOptions) => importFile(context, file, options)));
   window
     .command('show')
@@ -42,7 +53,11 @@ export function registerWindow(program: Command, launch: Launch): void {
     .action(launch((context: Context, options: WindowOptions) => forecast(context, options)));
 }
 
-async function importFile(context: Context, file: string, { account: name, format }: WindowOptions): Promise<ExitStatus> {
+async function importFile(
+  context: Context,
+  file: string,
+  { account: name, format }: WindowOptions,
+): Promise<ExitStatus> {
   const account = await context.account(name);
   const { store } = await context.store();
   const { readWindowLog } = await context.windowLog();
@@ -52,15 +67,23 @@ async function importFile(context: Context, file: string, { account: name, forma
   const ok = report.problems === 0;
   if (context.terminal.json) context.terminal.document({ file, account: name, ok, ...report });
   else {
-    context.terminal.data(`${plural(report.events, 'opener')} read, ${plural(report.moved, 'window')} opened or moved forward.`);
+    context.terminal.data(
+      `${plural(report.events, 'opener')} read, ${plural(report.moved, 'window')} opened or moved forward.`,
+    );
     const ignored = Object.entries(report.ignored).map(([kind, count]) => `${count} ${kind}`);
     if (ignored.length > 0) context.terminal.data(`Passed over, because they open no window: ${ignored.join(', ')}.`);
     for (const problem of report.listed) context.terminal.note(`  line ${problem.line}: ${problem.text}`);
-    if (report.problems > report.listed.length) context.terminal.note(`  … and ${report.problems - report.listed.length} more`);
-    if (report.problems > 0) context.terminal.note(`${plural(report.problems, 'line')} could not be used; the others were.`);
+    if (report.problems > report.listed.length)
+      context.terminal.note(`  … and ${report.problems - report.listed.length} more`);
+    if (report.problems > 0)
+      context.terminal.note(`${plural(report.problems, 'line')} could not be used; the others were.`);
   }
   if (report.events === 0) {
-    throw new Failure('IMPORT_INVALID', `${file} holds nothing that opens a window.`, 'A CSV needs the columns user_id,opened_at[,opener], with times such as 2026-11-21T10:00:00Z.');
+    throw new Failure(
+      'IMPORT_INVALID',
+      `${file} holds nothing that opens a window.`,
+      'A CSV needs the columns user_id,opened_at[,opener], with times such as 2026-11-21T10:00:00Z.',
+    );
   }
   return ok ? EXIT.done : EXIT.invalid;
 }
@@ -85,10 +108,17 @@ async function show(context: Context, id: string, { account: name }: WindowOptio
   }
   const { paint } = context.terminal;
   if (last === undefined) context.terminal.data(`${id} is not known to have written to ${name}.`);
-  else if (state === 'open') context.terminal.data(`${paint.green('open')} for another ${duration(last.closesAt - now)}, until ${time(last.closesAt)}`);
+  else if (state === 'open')
+    context.terminal.data(
+      `${paint.green('open')} for another ${duration(last.closesAt - now)}, until ${time(last.closesAt)}`,
+    );
   else context.terminal.data(`${paint.red('shut')} since ${time(last.closesAt)}`);
   if (openers.length > 0) {
-    const rows = openers.map((one) => [one.opener, time(one.openedAt), one.counts ? time(one.closesAt) : 'turned off in pagecast.yaml']);
+    const rows = openers.map((one) => [
+      one.opener,
+      time(one.openedAt),
+      one.counts ? time(one.closesAt) : 'turned off in pagecast.yaml',
+    ]);
     context.terminal.data(table(['OPENER', 'LAST', 'WINDOW CLOSES'], rows, paint));
   }
   return EXIT.done;
@@ -112,6 +142,8 @@ async function forecast(context: Context, options: WindowOptions): Promise<ExitS
 }
 
 export function printForecast({ terminal }: Context, report: Awaited<ReturnType<typeof forecastWindows>>): void {
-  terminal.data(`${plural(report.people, 'person', 'people')}: ${report.inside[0] ?? 0} inside their window now, ${report.closed} outside, ${report.unknown} not known to have written.`);
+  terminal.data(
+    `${plural(report.people, 'person', 'people')}: ${report.inside[0] ?? 0} inside their window now, ${report.closed} outside, ${report.unknown} not known to have written.`,
+  );
   terminal.data(forecastChart(report, terminal.width, terminal.paint));
 }

@@ -8,7 +8,7 @@ import { isError } from '../../core/finding.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
 
-export function registerWorkspace(program: Command, launch: Launch): void {
+export function register(program: Command, launch: Launch): void {
   program
     .command('init')
     .description('make a workspace: pagecast.yaml, templates/ and .pagecast/')
@@ -74,7 +74,10 @@ async function doctor(context: Context): Promise<ExitStatus> {
     }
   };
 
-  await examine('workspace', async () => (await context.workspace()).file ?? 'none here or above; the sandbox account works without one');
+  await examine(
+    'workspace',
+    async () => (await context.workspace()).file ?? 'none here or above; the sandbox account works without one',
+  );
   if (found.every((one) => one.ok)) {
     const { accounts } = await context.workspace();
     for (const account of accounts.values()) {
@@ -94,7 +97,11 @@ async function doctor(context: Context): Promise<ExitStatus> {
       const faulty = entries.filter(({ template }) => checkTemplate(template).some(isError));
       const [bad] = faulty;
       if (bad) {
-        throw new Failure('TEMPLATE_INVALID', `${bad.file} has faults.`, `See them: pagecast template check ${bad.template.name} --lang ${bad.template.language}`);
+        throw new Failure(
+          'TEMPLATE_INVALID',
+          `${bad.file} has faults.`,
+          `See them: pagecast template check ${bad.template.name} --lang ${bad.template.language}`,
+        );
       }
       return `${entries.length} usable`;
     });
@@ -110,7 +117,9 @@ async function doctor(context: Context): Promise<ExitStatus> {
   else {
     const { paint } = context.terminal;
     for (const { name, ok: well, detail, hint } of found) {
-      context.terminal.data(`${well ? paint.green('ok  ') : paint.red('FAIL')} ${name}: ${detail}${hint === '' ? '' : `\n     ${hint}`}`);
+      context.terminal.data(
+        `${well ? paint.green('ok  ') : paint.red('FAIL')} ${name}: ${detail}${hint === '' ? '' : `\n     ${hint}`}`,
+      );
     }
   }
   return ok ? EXIT.done : EXIT.usage;
