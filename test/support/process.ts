@@ -68,6 +68,7 @@ export function start(workspace: TestWorkspace, args: readonly string[], options
       resolve({ status: code ?? 128 + (SIGNAL_NUMBER[signal!] ?? 0), signal, stdout, stderr });
     });
   });
+  onTestFinished(() => void child.kill('SIGKILL'));
   return {
     pid: child.pid ?? 0,
     child,
@@ -97,9 +98,7 @@ export async function pagecastJson<T = Record<string, unknown>>(
   return {
     ...finished,
     json: (finished.stdout === '' ? null : JSON.parse(finished.stdout)) as T,
-    error: finished.stderr.startsWith('{')
-      ? (JSON.parse(finished.stderr) as { error: ReportedError }).error
-      : null,
+    error: finished.stderr.startsWith('{') ? (JSON.parse(finished.stderr) as { error: ReportedError }).error : null,
   };
 }
 
@@ -136,10 +135,6 @@ export async function sandboxProcess(workspace: TestWorkspace, seed: SeedInput =
   const file = join(workspace.home, `sandbox-${(sandboxes += 1)}.json`);
   await writeFile(file, JSON.stringify(seed));
   const running = start(workspace, ['sandbox', '--port', '0', '--seed', file, '--json']);
-  onTestFinished(async () => {
-    running.kill('SIGKILL');
-    await running.ended;
-  });
   const url = await new Promise<string>((resolve, reject) => {
     running.child.stdout?.on('data', () => {
       const found = /"url": "([^"]+)"/.exec(running.stdout());
