@@ -104,6 +104,8 @@ export default tseslint.config(
     files: ['**/*.js'],
     languageOptions: {
       globals: {
+        AbortController: 'readonly',
+        clearTimeout: 'readonly',
         process: 'readonly',
         console: 'readonly',
         performance: 'readonly',

@@ -14,6 +14,8 @@ export interface Clock {
   now(): number;
   /** Resolves after `ms`, or at once when the signal aborts; never rejects. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** Resolves when the events that are due already have been dealt with. */
+  yield(): Promise<void>;
 }
 
 export interface Random {
@@ -162,7 +164,6 @@ export interface NewCampaign {
   pace: number;
   /** Names of the template's variables, in the order of a row's values. */
   variables: readonly string[];
-  createdAt: number;
 }
 
 export interface StagedRow {
@@ -192,9 +193,8 @@ export interface Campaign {
   /** Why it stands still; null unless stopped. */
   stop: { cause: StopCause; error: DeliveryError | null } | null;
   /** Of the recipients and their values, in any order. */
-  digest: string | null;
-  createdAt: number;
-  approvedAt: number | null;
+  digest: string;
+  approvedAt: number;
   startedAt: number | null;
   finishedAt: number | null;
 }
@@ -274,15 +274,15 @@ export interface Store {
   /** What is known of each of these people, in their order; only enabled openers count. */
   standings(account: string, userIds: readonly string[], window: WindowSettings): Promise<Standing[]>;
 
-  /** Opens a plan. Abandoned plans of former days are thrown away. */
-  draft(campaign: NewCampaign): Promise<void>;
-  stage(campaign: string, rows: readonly StagedRow[]): Promise<void>;
-  /** The queued rows of a plan in the order in which they will be sent: closing time, then sheet order. */
-  order(campaign: string): AsyncIterable<QueuePlace[]>;
-  leaveOut(campaign: string, seqs: readonly number[], reason: SkipReason): Promise<void>;
-  discard(campaign: string): Promise<void>;
+  /** Opens a plan. It is seen by nobody else, and gone with the connection, until it is approved. */
+  draft(plan: NewCampaign): Promise<void>;
+  stage(plan: string, rows: readonly StagedRow[]): Promise<void>;
+  /** The queued rows of a plan in the order in which they will be sent: closing time, then sheet order. To be read to its end. */
+  order(plan: string): AsyncIterable<QueuePlace[]>;
+  leaveOut(plan: string, seqs: readonly number[], reason: SkipReason): Promise<void>;
+  discard(plan: string): Promise<void>;
   /** Makes a plan a campaign. @returns the campaign that sent the same within the last 24 hours, unless `again` */
-  approve(campaign: string, approval: Approval): Promise<{ sentBefore: Campaign | null }>;
+  approve(plan: string, approval: Approval): Promise<{ sentBefore: Campaign | null }>;
 
   /** Marks a campaign running. @throws Failure CAMPAIGN_STATE, LEASE_LOST */
   start(lease: Lease, campaign: string, now: number): Promise<void>;
@@ -303,7 +303,7 @@ export interface Store {
   requeue(campaign: string, places: readonly QueuePlace[]): Promise<number>;
 
   campaign(id: string): Promise<Campaign | null>;
-  /** Newest first; plans that were never approved are left out. */
+  /** Newest first. */
   campaigns(): Promise<Campaign[]>;
   summary(campaign: string): Promise<CampaignSummary>;
   messages(filter: MessageFilter): AsyncIterable<MessageRow[]>;

@@ -155,7 +155,8 @@ class Run {
         await engine.renew(this.#lease, now);
         renewAt = now + RENEW_EVERY_MS;
       }
-      const settled = this.#answered.splice(0);
+      // They stay answers until they are written: after an error they are saved once more.
+      const settled = this.#answered.slice();
       const draining = this.#request.signal.aborted || this.#stop !== null || pausedElsewhere;
       const wanted = draining ? 0 : this.#freeTurns(now, settled.length);
       const rows = wanted > 0 ? await store.next(this.#campaign.id, wanted, now) : [];
@@ -165,6 +166,7 @@ class Run {
         const started = start.map((row) => row.seq);
         const step = { settled, started, skipped: skip };
         pausedElsewhere = !(await store.record(this.#lease, this.#campaign.id, step, now));
+        this.#answered.splice(0, settled.length);
         this.#underWay -= settled.length;
         this.#count(settled, pausedElsewhere ? [] : skip, pausedElsewhere ? 0 : start.length);
         if (!pausedElsewhere) for (const row of start) this.#send(row);
@@ -292,22 +294,23 @@ class Run {
   /** Until an answer comes, the run is interrupted, or the next message may leave. */
   async #wait(draining: boolean, queueIsShort: boolean): Promise<void> {
     const { clock } = this.#world;
-    const woken = new AbortController();
-    const wokenUp = new Promise<void>((resolve) => {
-      this.#wake = () => {
-        woken.abort();
-        resolve();
-      };
-    });
     if (this.#request.signal.aborted && !draining) return;
     const slotsFree = this.#underWay < this.#concurrency && !draining;
+    const until = Math.max(this.#pacer.nextAt(), this.#waitUntil);
     // With nothing more in the queue than what is under way, only an answer can change anything.
     const nothingElse = queueIsShort && this.#underWay > 0 && clock.now() >= this.#waitUntil;
     if (slotsFree && !nothingElse) {
-      const until = Math.max(this.#pacer.nextAt(), this.#waitUntil);
-      if (until > clock.now()) await Promise.race([clock.sleep(until - clock.now(), woken.signal), wokenUp]);
-      woken.abort();
-    } else await wokenUp;
+      if (until <= clock.now()) return;
+      const woken = new AbortController();
+      this.#wake = () => woken.abort();
+      await clock.sleep(until - clock.now(), woken.signal);
+    } else {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      // Answers that are in already settle in the same durable step; each step waits for the disk.
+      await clock.yield();
+    }
     this.#wake = () => undefined;
   }
 

@@ -100,7 +100,7 @@ export function campaignJson(campaign: Campaign, summary: CampaignSummary): obje
     errors,
     refusedByOpener,
     stop: campaign.stop,
-    createdAt: iso(campaign.createdAt),
+    approvedAt: iso(campaign.approvedAt),
     startedAt: iso(campaign.startedAt),
     finishedAt: iso(campaign.finishedAt),
   };

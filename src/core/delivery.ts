@@ -6,7 +6,7 @@ import { EXIT, type ExitStatus } from './failure.js';
 export const ROW_STATES = ['queued', 'started', 'sent', 'failed', 'skipped', 'unknown'] as const;
 export type RowState = (typeof ROW_STATES)[number];
 
-export const CAMPAIGN_STATES = ['planned', 'ready', 'running', 'paused', 'stopped', 'finished'] as const;
+export const CAMPAIGN_STATES = ['ready', 'running', 'paused', 'stopped', 'finished'] as const;
 export type CampaignState = (typeof CAMPAIGN_STATES)[number];
 
 /** An error as the platform, or the way to it, reported it. */
@@ -203,7 +203,9 @@ const UNLISTED: ErrorRow = stop(
 
 /** @param code as in DeliveryError */
 export function explainError(code: string): ErrorRow {
-  return ERRORS[code] ?? ERRORS[code.split('/')[0] ?? ''] ?? UNLISTED;
+  // Codes come from outside: `toString` is none of the table's.
+  const known = [code, code.split('/')[0] ?? ''].find((key) => Object.hasOwn(ERRORS, key));
+  return (known === undefined ? undefined : ERRORS[known]) ?? UNLISTED;
 }
 
 /** A person is tried at most this often. Only what was surely not accepted is tried again. */
@@ -252,9 +254,10 @@ export class FailureWatch {
 
 /** Reads `25` (so many), `10%` (of the last 200, and at least 10) or `25,10%` (both). */
 export function parseBudget(text: string): FailureBudget | null {
-  const match = /^(?:(\d+))?(?:,?(\d{1,3})%)?$/.exec(text.replace(/\s/g, ''));
-  if (!match || text === '') return null;
-  const [, count, percent] = match;
+  const match = /^(?:(\d+)(?:,(\d+)%)?|(\d+)%)$/.exec(text.replace(/\s/g, ''));
+  if (!match) return null;
+  const [, count, percent = match[3]] = match;
+  if (Number(percent ?? 0) > 100) return null;
   return {
     count: count === undefined ? DEFAULT_BUDGET.count : Number(count),
     share: percent === undefined ? 0 : Number(percent) / 100,

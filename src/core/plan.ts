@@ -35,6 +35,20 @@ export function admit(standing: Standing, now: number, settings: WindowSettings,
 /** Messages a second; `Infinity` for no limit. */
 export type Pace = number;
 
+/**
+ * Whether everybody gets a turn before their window closes.
+ * @param closings in ascending order; Infinity for who needs no window
+ */
+export function everybodyInTime(closings: Float64Array, startAt: number, pace: Pace): boolean {
+  const interval = 1000 / pace;
+  return closings.every((closing, turn) => startAt + turn * interval < closing);
+}
+
+/** When so many turns, taken one after another, are over. */
+export function finishTime(startAt: number, turns: number, pace: Pace): number {
+  return Math.ceil(startAt + (turns * 1000) / pace);
+}
+
 /** Gives out turns to people in the order in which their windows close, and refuses those whose turn would come too late. */
 export class TurnTaker {
   #taken = 0;
@@ -51,14 +65,5 @@ export class TurnTaker {
     if (closing !== null && this.#startAt + this.#taken * this.#interval >= closing) return false;
     this.#taken += 1;
     return true;
-  }
-
-  get taken(): number {
-    return this.#taken;
-  }
-
-  /** When the last turn given out so far is over. */
-  get finishAt(): number {
-    return Math.ceil(this.#startAt + this.#taken * this.#interval);
   }
 }

@@ -62,11 +62,17 @@ export function headerTexts(header: readonly Cell[]): string[] {
   return found;
 }
 
+/** Whether a text shows nothing on screen. */
+function isInvisible(text: string): boolean {
+  const first = text.charCodeAt(0);
+  // Nearly every text begins with a visible ASCII character, and a million regular expressions take a second.
+  return !(first > 0x20 && first < 0x7f) && text.replace(INVISIBLE, '') === '';
+}
+
 /** Whether a row holds anything at all outside the column that a marked copy adds. */
 function isBlank(cells: readonly Cell[], markColumn: number): boolean {
   return cells.every(
-    (cell, index) =>
-      index === markColumn || cell === null || (typeof cell === 'string' && cell.replace(INVISIBLE, '') === ''),
+    (cell, index) => index === markColumn || cell === null || (typeof cell === 'string' && isInvisible(cell)),
   );
 }
 
@@ -139,13 +145,14 @@ export class RowChecker {
       else findings.push(finding('ID_NOT_TEXT', { found: cell.text }, place));
       return cell.text;
     }
-    const id = cell.replace(INVISIBLE, '').replace(/^'/, '');
+    const wellFormed = this.#channel === 'sms' ? PHONE : PLATFORM_ID;
+    const clean = wellFormed.test(cell);
+    const id = clean ? cell : cell.replace(INVISIBLE, '').replace(/^'/, '');
     if (id === '') {
       findings.push(finding('ID_MISSING', {}, place));
       return '';
     }
-    const wellFormed = this.#channel === 'sms' ? PHONE : PLATFORM_ID;
-    if (!wellFormed.test(id)) {
+    if (!clean && !wellFormed.test(id)) {
       if (SCIENTIFIC.test(id)) findings.push(finding('ID_NOT_TEXT', { found: cell }, place));
       else if (this.#channel === 'sms' && /^\d{15,17}$/.test(id)) {
         findings.push(finding('CHANNEL_MISMATCH', { expected: 'sms', found: 'messenger' }, place));
@@ -178,7 +185,7 @@ export class RowChecker {
           findings.push(finding('CELL_NOT_TEXT', { kind: cell.kind, found: text }, place));
         } else if (text.includes('.')) findings.push(finding('CELL_NUMBER', { text }, place));
       }
-      if (text.replace(INVISIBLE, '') === '') {
+      if (isInvisible(text)) {
         findings.push(finding('VARIABLE_MISSING', { variable: name }, place));
       } else if (maxLength !== undefined && text.length > maxLength) {
         findings.push(finding('VARIABLE_TOO_LONG', { variable: name, length: text.length, max: maxLength }, place));
@@ -188,6 +195,7 @@ export class RowChecker {
   }
 
   #message(row: number, values: readonly string[], findings: Finding[]): void {
+    if (this.#compiled.surelyFits(values, this.#channel)) return;
     const message = this.#compiled.render(values);
     for (const limit of exceededLimits(message, this.#channel))
       findings.push(finding('MESSAGE_TOO_LONG', limit, { row }));

@@ -130,6 +130,8 @@ export interface CompiledTemplate {
   variables: TemplateVariable[];
   /** @param values one for each of `variables`, in their order */
   render(values: readonly string[]): Message;
+  /** A quick test that spares rendering: true only if no limit can be exceeded and no link can be wrong. */
+  surelyFits(values: readonly string[], channel: Channel): boolean;
 }
 
 export function compileTemplate(template: Template): CompiledTemplate {
@@ -147,6 +149,7 @@ export function compileTemplate(template: Template): CompiledTemplate {
     };
   };
 
+  const parsedBody = template.body === undefined ? [] : parseText(template.body);
   const body = template.body === undefined ? undefined : filler(template.body);
   const media = template.media && { type: template.media.type, url: filler(template.media.url) };
   const buttons = template.buttons.map((button) => {
@@ -168,9 +171,20 @@ export function compileTemplate(template: Template): CompiledTemplate {
     return (values: readonly string[]): QuickReply => ({ title: title(values), payload: payload(values) });
   });
   const registration = template.kind === 'registered' ? template.registration : undefined;
+  const filled = texts(template).filter(({ text }) => parseText(text).some((piece) => 'variable' in piece));
+  const onlyBodyVaries = filled.every(({ part }) => part === 'body');
 
   return {
     variables,
+    surelyFits(values, channel) {
+      if (!onlyBodyVaries) return false;
+      const { text, textWithButtons } = LIMITS[channel];
+      let length = 0;
+      for (const piece of parsedBody)
+        length += 'literal' in piece ? piece.literal.length : (values[position.get(piece.variable) ?? -1] ?? '').length;
+      const bound = template.buttons.length > 0 ? textWithButtons : text.max;
+      return (text.unit === 'bytes' ? 3 * length : length) <= bound;
+    },
     render(values) {
       return {
         ...(body && { text: body(values) }),
@@ -295,7 +309,8 @@ export function checkTemplate(template: Template): Finding[] {
       .map((piece) => ('literal' in piece ? piece.literal : ''))
       .join('\u0000');
     // `{{{name}}}` would send a brace on either side of the value.
-    if (/\{\{|\}\}|\{\u0000|\u0000\}/.test(literal)) findings.push(finding('VARIABLE_SYNTAX', { text }, { column: part }));
+    if (/\{\{|\}\}|\{\u0000|\u0000\}/.test(literal))
+      findings.push(finding('VARIABLE_SYNTAX', { text }, { column: part }));
   }
   const declared = new Set(template.variables.map((variable) => variable.name));
   for (const { name } of used) {

@@ -102,7 +102,7 @@ const LAST_SERIAL = 2_958_465;
 
 function dateText(serial: number, format: Extract<NumberFormat, { kind: 'date' }>, date1904: boolean): string {
   if (serial < 0 || serial >= LAST_SERIAL + 1 - (date1904 ? 1462 : 0)) return `${serial} (${format.code})`;
-  // Half a millisecond up, as a time such as 10:30 has no exact fraction of a day.
+  // Rounded, as a time such as 10:30 is no exact fraction of a day.
   const milliseconds = Math.round(serial * DAY);
   const days = Math.floor(milliseconds / DAY);
   const clock = clockText(milliseconds - days * DAY);

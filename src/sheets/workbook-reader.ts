@@ -460,7 +460,9 @@ class RowsHandler implements XmlHandler {
   #inRow = false;
   #row = 0;
   #column = -1;
-  #cells: Cell[] = [];
+  /** The cells of this row: the first `#filled` of an array that all rows share, as one that grows takes much more room. */
+  readonly #cells: Cell[] = [];
+  #filled = 0;
   #ranges: FormulaRange[] = [];
 
   #inCell = false;
@@ -524,16 +526,16 @@ class RowsHandler implements XmlHandler {
   #openRow(xml: XmlReader): void {
     let row = this.#row + 1;
     for (let index = 0; index < xml.attributeCount; index += 1)
-      if (xml.attributeKeys[index] === 'r') row = wholeNumber(xml, index);
+      if (xml.attributeKey(index) === 'r') row = wholeNumber(xml, index);
     if (row <= this.#row || row > LAST_ROW) throw damaged(`row ${row} stands after row ${this.#row}`);
     this.#row = row;
     this.#column = -1;
   }
 
   #closeRow(): void {
-    if (this.#cells.length === 0) return;
-    this.rows.push({ row: this.#row, cells: this.#cells });
-    this.#cells = [];
+    if (this.#filled === 0) return;
+    this.rows.push({ row: this.#row, cells: this.#cells.slice(0, this.#filled) });
+    this.#filled = 0;
   }
 
   #openCell(xml: XmlReader): void {
@@ -546,7 +548,7 @@ class RowsHandler implements XmlHandler {
     this.#value = null;
     this.#stringIndex = -1;
     for (let index = 0; index < xml.attributeCount; index += 1) {
-      const key = xml.attributeKeys[index];
+      const key = xml.attributeKey(index);
       if (key === 'r') column = this.#columnOf(xml, index);
       else if (key === 's') this.#style = wholeNumber(xml, index);
       else if (key === 't') this.#type = cellType(xml, index);
@@ -558,20 +560,20 @@ class RowsHandler implements XmlHandler {
 
   /** The column of a reference such as `AB12`, counted from 0. The row must be this one. */
   #columnOf(xml: XmlReader, index: number): number {
-    const bytes = xml.attributeBytes[index];
+    const bytes = xml.attributeBytes(index);
     const from = xml.attributeStarts[index] ?? 0;
     const to = xml.attributeEnds[index] ?? 0;
     let at = from;
     let column = 0;
     let row = 0;
     for (; at < to; at += 1) {
-      const byte = bytes?.[at] ?? 0;
+      const byte = bytes[at] ?? 0;
       if (byte < 65 || byte > 90) break;
       column = column * 26 + byte - 64;
     }
     const letters = at - from;
     for (; at < to; at += 1) {
-      const byte = bytes?.[at] ?? 0;
+      const byte = bytes[at] ?? 0;
       if (byte < 48 || byte > 57) break;
       row = row * 10 + byte - 48;
     }
@@ -612,9 +614,8 @@ class RowsHandler implements XmlHandler {
     const cell = this.#cell();
     if (cell === null) return;
     this.#budget.checkColumn(this.#column);
-    const cells = this.#cells;
-    while (cells.length < this.#column) cells.push(null);
-    cells.push(cell);
+    while (this.#filled < this.#column) this.#cells[this.#filled++] = null;
+    this.#cells[this.#filled++] = cell;
   }
 
   #cell(): Cell {
@@ -694,7 +695,7 @@ function columnIndex(letters: string): number {
 function cellType(xml: XmlReader, index: number): CellType {
   const from = xml.attributeStarts[index] ?? 0;
   const length = (xml.attributeEnds[index] ?? 0) - from;
-  if (length === 1 && xml.attributeBytes[index]?.[from] === 115) return 's';
+  if (length === 1 && xml.attributeBytes(index)[from] === 115) return 's';
   const text = xml.attributeText(index);
   const type = CELL_TYPES.find((known) => known === text);
   if (type === undefined) throw damaged(`a cell is of the unknown type ${text.slice(0, 20)}`);
@@ -704,7 +705,7 @@ function cellType(xml: XmlReader, index: number): CellType {
 /** An attribute that is a number of at most nine digits. */
 function wholeNumber(xml: XmlReader, index: number): number {
   const from = xml.attributeStarts[index] ?? 0;
-  return digits(xml.attributeBytes[index], from, xml.attributeEnds[index] ?? 0);
+  return digits(xml.attributeBytes(index), from, xml.attributeEnds[index] ?? 0);
 }
 
 function stringIndex(xml: XmlReader): number {
@@ -715,10 +716,10 @@ function stringIndex(xml: XmlReader): number {
   return from === to ? -1 : digits(xml.text, from, to);
 }
 
-function digits(bytes: Buffer | undefined, from: number, to: number): number {
+function digits(bytes: Buffer, from: number, to: number): number {
   let number = 0;
   for (let at = from; at < to; at += 1) {
-    const digit = (bytes?.[at] ?? 0) - 48;
+    const digit = (bytes[at] ?? 0) - 48;
     if (digit < 0 || digit > 9) throw damaged('a whole number cannot be read');
     number = number * 10 + digit;
   }

@@ -13,6 +13,7 @@ import { ORIGIN_FORMAT, ORIGIN_SHEET, RECIPIENTS_SHEET } from './workbook-names.
 const HELP_SHEET = 'How to fill in';
 const LAST_ROW = 1_048_576;
 const LAST_COLUMN = 16_384;
+const DEFAULT_WIDTH = 9;
 /** What an Excel cell can hold; a longer text would make Excel call the file damaged. */
 const CELL_CHARACTERS = 32_767;
 /** Excel cuts titles of input messages at 32 characters and their texts at 255, and calls longer ones damage. */
@@ -72,8 +73,12 @@ async function buildSheet(draft: SheetDraft): Promise<Buffer> {
   const sheet = workbook.addWorksheet(RECIPIENTS_SHEET, { views: [{ state: 'frozen', ySplit: 1 }] });
   layOutColumns(sheet, draft.header, (index) => draft.help[index]?.example ?? '');
   // Excel lets a row be deleted only when each of its cells is unlocked, to the last column.
-  for (let column = draft.header.length + 1; column <= LAST_COLUMN; column += 1)
-    sheet.getColumn(column).protection = { locked: false };
+  for (let index = draft.header.length + 1; index <= LAST_COLUMN; index += 1) {
+    const column = sheet.getColumn(index);
+    column.protection = { locked: false };
+    // exceljs merges like columns into one entry only when their width is given; without it the file grows tenfold.
+    column.width = DEFAULT_WIDTH;
+  }
   const header = sheet.getRow(1);
   fillHeader(header, draft.header);
   draft.header.forEach((name, index) => {
@@ -86,7 +91,8 @@ async function buildSheet(draft: SheetDraft): Promise<Buffer> {
       type: 'any',
       showInputMessage: true,
       promptTitle: escapeText(cut(name, PROMPT_TITLE)),
-      prompt: escapeText(cut(lines.join('\n'), PROMPT)),
+      // In an attribute XML would make a space of a line break.
+      prompt: escapeText(cut(lines.join('\n'), PROMPT)).replaceAll('\n', '_x000A_'),
     });
   });
   await sheet.protect('', { ...PROTECTION });

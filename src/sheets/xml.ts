@@ -93,6 +93,8 @@ const BUCKETS = 512;
 const XML_NAMESPACE = 'http://www.w3.org/XML/1998/namespace';
 const XMLNS_NAMESPACE = 'http://www.w3.org/2000/xmlns/';
 
+const EMPTY: Buffer = Buffer.alloc(0);
+
 type State = 'start' | 'text' | 'comment' | 'instruction' | 'cdata';
 
 export class XmlReader {
@@ -103,10 +105,8 @@ export class XmlReader {
   /** The text collected since `clearText`, as UTF-8: the first `textLength` bytes count. */
   text: Buffer = Buffer.allocUnsafe(4096);
   textLength = 0;
-  /** Attributes of the tag just opened: their keys, and where the value stands in which bytes. */
+  /** Attributes of the tag just opened, and where the value of each stands in its bytes. */
   attributeCount = 0;
-  readonly attributeKeys: string[] = [];
-  readonly attributeBytes: Buffer[] = [];
   readonly attributeStarts: number[] = [];
   readonly attributeEnds: number[] = [];
 
@@ -114,8 +114,13 @@ export class XmlReader {
   readonly #namespaces: Readonly<Record<string, string>>;
   readonly #maxText: number;
   readonly #buckets: InternedName[][] = Array.from({ length: BUCKETS }, () => []);
+  /** Names of one character, by its byte. */
+  readonly #singles = new Array<InternedName | undefined>(256).fill(undefined);
   readonly #open: InternedName[] = [];
   readonly #attributeNames: InternedName[] = [];
+  /** Values of the tag just opened that do not stand in the document as they are; sparse. */
+  #decodedValues: Buffer[] = [];
+  #tagBytes: Buffer = EMPTY;
   readonly #scopes: Scope[] = [{ depth: 0, prefixes: new Map([['xml', XML_NAMESPACE]]) }];
   #nameCount = 0;
   #scope = 1;
@@ -153,12 +158,20 @@ export class XmlReader {
   /** The value of an attribute of the tag just opened, by its key. */
   attribute(key: string): string | undefined {
     for (let index = 0; index < this.attributeCount; index += 1)
-      if (this.attributeKeys[index] === key) return this.attributeText(index);
+      if (this.attributeKey(index) === key) return this.attributeText(index);
     return undefined;
   }
 
+  attributeKey(index: number): string {
+    return this.#attributeNames[index]?.attributeKey ?? '';
+  }
+
+  attributeBytes(index: number): Buffer {
+    return this.#decodedValues.length === 0 ? this.#tagBytes : (this.#decodedValues[index] ?? this.#tagBytes);
+  }
+
   attributeText(index: number): string {
-    return this.attributeBytes[index]?.toString('utf8', this.attributeStarts[index], this.attributeEnds[index]) ?? '';
+    return this.attributeBytes(index).toString('utf8', this.attributeStarts[index], this.attributeEnds[index]);
   }
 
   /** Reads on. The chunk is kept in part and must not be changed. @throws XmlFault, and what the handler throws */
@@ -473,6 +486,8 @@ export class XmlReader {
     const end = bytes.length;
     this.#tag += 1;
     this.attributeCount = 0;
+    this.#tagBytes = bytes;
+    if (this.#decodedValues.length > 0) this.#decodedValues = [];
     const name = this.#name(bytes, start + 1);
     if (name === null) return this.#wait(start);
     let at = this.#tagEnd;
@@ -530,14 +545,11 @@ export class XmlReader {
     if (index >= MAX_ATTRIBUTES) throw malformed('a tag has too many attributes');
     this.#attributeNames[index] = name;
     this.attributeCount = index + 1;
-    if (plain) {
-      this.attributeBytes[index] = bytes;
-      this.attributeStarts[index] = from;
-      this.attributeEnds[index] = to;
-      return;
-    }
+    this.attributeStarts[index] = from;
+    this.attributeEnds[index] = to;
+    if (plain) return;
     const value = Buffer.from(decodeValue(bytes, from, to), 'utf8');
-    this.attributeBytes[index] = value;
+    this.#decodedValues[index] = value;
     this.attributeStarts[index] = 0;
     this.attributeEnds[index] = value.length;
   }
@@ -555,7 +567,6 @@ export class XmlReader {
       if (attribute === undefined) continue;
       if (attribute.scope !== this.#scope) this.#resolve(attribute);
       if (attribute.attributeKey === '') throw malformed(`the prefix of ${attribute.qualified} is not declared`);
-      this.attributeKeys[index] = attribute.attributeKey;
     }
     this.#handler.open(name.elementKey, this);
   }
@@ -604,6 +615,12 @@ export class XmlReader {
 
   /** The name that starts at `from`, ending before `#tagEnd`; null when it may go on in the next chunk. */
   #name(bytes: Buffer, from: number): InternedName | null {
+    // Nearly every name in a sheet has one letter: c, r, s, t, v.
+    const single = NOT_NAME[bytes[from + 1] ?? 0] === STOP ? this.#singles[bytes[from] ?? 0] : undefined;
+    if (single !== undefined && from + 1 < bytes.length) {
+      this.#tagEnd = from + 1;
+      return single;
+    }
     let at = from;
     let hash = 0;
     for (; at < bytes.length; at += 1) {
@@ -641,11 +658,11 @@ export class XmlReader {
       usedIn: 0,
     };
     bucket.push(name);
+    if (bytes.length === 1) this.#singles[bytes[0] ?? 0] = name;
     return name;
   }
 }
 
-const EMPTY: Buffer = Buffer.alloc(0);
 const LINE_FEED: Buffer = Buffer.from('\n');
 const BRACKETS: Buffer = Buffer.from(']]');
 

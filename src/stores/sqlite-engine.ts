@@ -49,7 +49,7 @@ export class SqliteEngine implements Engine {
       connection
         .prepare(
           `UPDATE messages SET state = 'unknown', settled_at = ?, error = ?
-           WHERE state = 'started' AND campaign IN (SELECT number FROM campaigns WHERE account = ?)`,
+           WHERE state = 'started' AND campaign IN (SELECT number FROM campaigns WHERE account = ? AND state <> 'finished')`,
         )
         .run(now, JSON.stringify({ code: 'RUN_DIED', message: 'The run ended before the answer came.' }), account);
       return { account, fence, freeAt };
@@ -74,7 +74,8 @@ export class SqliteEngine implements Engine {
   release(lease: Lease, freeAt: number): Promise<void> {
     return this.#file.write(() => {
       this.#file.connection
-        .prepare(`UPDATE leases SET holder = NULL, free_at = ? WHERE account = ? AND fence = ?`)
+        // An owner that sent nothing must not shorten the rest that the owner before it asked for.
+        .prepare(`UPDATE leases SET holder = NULL, free_at = max(free_at, ?) WHERE account = ? AND fence = ?`)
         .run(Math.ceil(freeAt), lease.account, lease.fence);
     });
   }

@@ -39,9 +39,8 @@ interface CampaignRecord {
   pace: number | null;
   state: CampaignState;
   stop: string | null;
-  digest: string | null;
-  created_at: number;
-  approved_at: number | null;
+  digest: string;
+  approved_at: number;
   started_at: number | null;
   finished_at: number | null;
 }
@@ -114,115 +113,139 @@ export class SqliteStore implements Store {
 
   standings(account: string, userIds: readonly string[], window: WindowSettings): Promise<Standing[]> {
     return this.#file.run(() => {
-      const openers = enabledOpeners(window)
-        .map((opener) => `'${opener}'`)
-        .join(', ');
-      // SQLite takes the bare column from the row that holds the maximum.
-      const latest = this.#sql(
-        `SELECT max(opened_at), opener FROM windows WHERE account = ? AND user_id = ? AND opener IN (${openers})`,
-      ).raw();
-      const optOut = this.#sql(`SELECT 1 FROM opt_outs WHERE account = ? AND user_id = ?`);
-      const anyOptOut = this.#sql(`SELECT 1 FROM opt_outs WHERE account = ? LIMIT 1`).get(account) !== undefined;
-      return userIds.map((userId) => {
-        const [openedAt, opener] = latest.get(account, userId) as [number | null, Opener | null];
-        return {
-          last: openedAt === null || opener === null ? null : { openedAt, opener },
-          optedOut: anyOptOut && optOut.get(account, userId) !== undefined,
-        };
-      });
-    });
-  }
-
-  draft(campaign: NewCampaign): Promise<void> {
-    return this.#file.write(() => {
-      this.#sql(`DELETE FROM campaigns WHERE state = 'planned' AND created_at < ?`).run(campaign.createdAt - DAY_MS);
-      this.#sql(
-        `INSERT INTO campaigns (id, account, template, variables, source, pace, state, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, 'planned', ?)`,
-      ).run(
-        campaign.id,
-        campaign.account,
-        JSON.stringify(campaign.template),
-        JSON.stringify(campaign.variables),
-        campaign.source,
-        Number.isFinite(campaign.pace) ? campaign.pace : null,
-        campaign.createdAt,
-      );
-    });
-  }
-
-  stage(campaign: string, rows: readonly StagedRow[]): Promise<void> {
-    return this.#file.write(() => {
-      const number = this.#number(campaign);
-      const insert = this.#sql(
-        `INSERT INTO messages (campaign, seq, user_id, "values", state, reason, opener, closes_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-      );
-      for (const row of rows) {
-        insert.run(
-          number,
-          row.seq,
-          row.userId,
-          JSON.stringify(row.values),
-          row.reason === null ? 'queued' : 'skipped',
-          row.reason,
-          row.opener,
-          row.reason === null ? (row.closesAt ?? NO_CLOSING) : row.closesAt,
-        );
+      const enabled = new Set<Opener>(enabledOpeners(window));
+      const standings = userIds.map((): Standing => ({ last: null, optedOut: false }));
+      const ids = JSON.stringify(userIds);
+      // One statement for all of them: a call for each would take twice as long, and a list of openers in it six times.
+      const windows = this.#sql(
+        `SELECT j.key, w.opened_at, w.opener FROM json_each(?) j CROSS JOIN windows w ON w.account = ? AND w.user_id = j.value`,
+      )
+        .raw()
+        .all(ids, account) as [number, number, Opener][];
+      for (const [index, openedAt, opener] of windows) {
+        const standing = standings[index];
+        if (standing && enabled.has(opener) && openedAt > (standing.last?.openedAt ?? -Infinity)) {
+          standing.last = { openedAt, opener };
+        }
       }
+      const optOuts = this.#sql(
+        `SELECT j.key FROM json_each(?) j CROSS JOIN opt_outs o ON o.account = ? AND o.user_id = j.value`,
+      );
+      const anyOptOut = this.#sql(`SELECT 1 FROM opt_outs WHERE account = ? LIMIT 1`).get(account) !== undefined;
+      for (const index of anyOptOut ? (optOuts.pluck().all(ids, account) as number[]) : []) {
+        const standing = standings[index];
+        if (standing) standing.optedOut = true;
+      }
+      return standings;
     });
   }
 
-  async *order(campaign: string): AsyncIterable<QueuePlace[]> {
-    const number = this.#number(campaign);
-    let after: [number, number] = [-1, -1];
+  // A plan is kept in temporary tables: nobody else can see it, a crash leaves nothing of it, and however large it is, it
+  // holds up no other process.
+
+  draft(plan: NewCampaign): Promise<void> {
+    return this.#file.run(() => {
+      this.#file.connection.exec(
+        `CREATE TEMP TABLE IF NOT EXISTS plans (number INTEGER PRIMARY KEY, id TEXT UNIQUE, plan TEXT);
+         CREATE TEMP TABLE IF NOT EXISTS staged (
+           plan INTEGER, seq INTEGER, user_id TEXT, "values" TEXT, reason TEXT, opener TEXT, closes_at INTEGER,
+           PRIMARY KEY (plan, seq)
+         ) WITHOUT ROWID;
+         CREATE TEMP TABLE IF NOT EXISTS places (place INTEGER PRIMARY KEY, seq INTEGER, closes_at INTEGER)`,
+      );
+      this.#sql(`INSERT INTO plans (id, plan) VALUES (?, ?)`).run(plan.id, JSON.stringify(plan));
+    });
+  }
+
+  stage(plan: string, rows: readonly StagedRow[]): Promise<void> {
+    return this.#file.run(() => {
+      const { number } = this.#plan(plan);
+      const insert = this.#sql(
+        `INSERT INTO staged (plan, seq, user_id, "values", reason, opener, closes_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      );
+      this.#file.connection.transaction(() => {
+        for (const { seq, userId, values, reason, opener, closesAt } of rows) {
+          insert.run(number, seq, userId, JSON.stringify(values), reason, opener, closesAt);
+        }
+      })();
+    });
+  }
+
+  async *order(plan: string): AsyncIterable<QueuePlace[]> {
+    const { number } = this.#plan(plan);
+    await this.#file.run(() => {
+      this.#sql(`DELETE FROM places`).run();
+      this.#sql(
+        `INSERT INTO places (seq, closes_at)
+         SELECT seq, closes_at FROM staged WHERE plan = ? AND reason IS NULL ORDER BY closes_at NULLS LAST, seq`,
+      ).run(number);
+    });
+    let after = 0;
     for (;;) {
       const from = after;
       const page = await this.#file.run(
         () =>
-          this.#sql(
-            `SELECT closes_at, seq FROM messages WHERE campaign = ? AND state = 'queued' AND (closes_at, seq) > (?, ?)
-             ORDER BY closes_at, seq LIMIT ${BATCH}`,
-          )
-            .raw()
-            .all(number, ...from) as [number, number][],
+          this.#sql(`SELECT seq, closes_at AS closesAt FROM places WHERE place > ? ORDER BY place LIMIT ${BATCH}`).all(
+            from,
+          ) as QueuePlace[],
       );
-      const last = page.at(-1);
-      if (last === undefined) return;
-      after = last;
-      yield page.map(([closesAt, seq]) => ({ seq, closesAt: closing(closesAt) }));
+      if (page.length === 0) return;
+      after += page.length;
+      yield page;
     }
   }
 
-  leaveOut(campaign: string, seqs: readonly number[], reason: SkipReason): Promise<void> {
-    return this.#file.write(() => {
+  leaveOut(plan: string, seqs: readonly number[], reason: SkipReason): Promise<void> {
+    return this.#file.run(() => {
+      const { number } = this.#plan(plan);
       const skip = this.#sql(
-        `UPDATE messages SET state = 'skipped', reason = ? WHERE campaign = ? AND seq = ? AND state = 'queued'`,
+        `UPDATE staged SET reason = ?, closes_at = NULL WHERE plan = ? AND seq = ? AND reason IS NULL`,
       );
-      for (const seq of seqs) skip.run(reason, this.#number(campaign), seq);
+      this.#file.connection.transaction(() => {
+        for (const seq of seqs) skip.run(reason, number, seq);
+      })();
     });
   }
 
-  discard(campaign: string): Promise<void> {
-    return this.#file.write(() => {
-      this.#sql(`DELETE FROM campaigns WHERE id = ? AND state = 'planned'`).run(campaign);
-      this.#numbers.delete(campaign);
+  discard(plan: string): Promise<void> {
+    return this.#file.run(() => {
+      const number = this.#sql(`DELETE FROM plans WHERE id = ? RETURNING number`).pluck().get(plan);
+      this.#sql(`DELETE FROM staged WHERE plan = ?`).run(number);
     });
   }
 
-  approve(campaign: string, approval: Approval): Promise<{ sentBefore: Campaign | null }> {
-    return this.#file.write(() => {
-      const planned = this.#record(campaign);
+  async approve(plan: string, approval: Approval): Promise<{ sentBefore: Campaign | null }> {
+    const planned = this.#plan(plan);
+    const sentBefore = await this.#file.write(() => {
+      const { id, account, template, variables, source, pace } = planned.campaign;
       const before = this.#sql(
         `SELECT * FROM campaigns WHERE account = ? AND digest = ? AND approved_at > ? ORDER BY approved_at DESC LIMIT 1`,
-      ).get(planned.account, approval.digest, approval.now - DAY_MS) as CampaignRecord | undefined;
-      if (before && !approval.again) return { sentBefore: toCampaign(before) };
-      const { changes } = this.#sql(
-        `UPDATE campaigns SET state = 'ready', digest = ?, policy = ?, approved_at = ? WHERE id = ? AND state = 'planned'`,
-      ).run(approval.digest, approval.policy, approval.now, campaign);
-      if (changes === 0) throw wrongState(planned);
-      return { sentBefore: null };
+      ).get(account, approval.digest, approval.now - DAY_MS) as CampaignRecord | undefined;
+      if (before && !approval.again) return toCampaign(before);
+      const { lastInsertRowid } = this.#sql(
+        `INSERT INTO campaigns (id, account, template, variables, source, pace, state, digest, policy, approved_at)
+         VALUES (?, ?, ?, ?, ?, ?, 'ready', ?, ?, ?)`,
+      ).run(
+        id,
+        account,
+        JSON.stringify(template),
+        JSON.stringify(variables),
+        source,
+        Number.isFinite(pace) ? pace : null,
+        approval.digest,
+        approval.policy,
+        approval.now,
+      );
+      this.#sql(
+        `INSERT INTO messages (campaign, seq, user_id, "values", state, reason, opener, closes_at)
+         SELECT ?, seq, user_id, "values", iif(reason IS NULL, 'queued', 'skipped'), reason, opener,
+           iif(reason IS NULL, coalesce(closes_at, ${NO_CLOSING}), closes_at)
+         FROM staged WHERE plan = ? ORDER BY seq`,
+      ).run(lastInsertRowid, planned.number);
+      return null;
     });
+    if (sentBefore === null) await this.discard(plan);
+    return { sentBefore };
   }
 
   start(lease: Lease, campaign: string, now: number): Promise<void> {
@@ -269,39 +292,32 @@ export class SqliteStore implements Store {
     return this.#file.write(() => {
       this.#fence(lease);
       const number = this.#number(campaign);
-      const settle = this.#sql(
+      const settled = this.#sql(
         `UPDATE messages SET state = ?, settled_at = ?, message_id = ?, error = ?, not_before = ?
          WHERE campaign = ? AND seq = ? AND state = 'started' AND fence = ?`,
       );
-      for (const row of step.settled) {
-        const error = row.error ? JSON.stringify(row.error) : null;
-        const { changes } = settle.run(
-          row.state,
-          now,
-          row.messageId ?? null,
-          error,
-          row.notBefore ?? null,
-          number,
-          row.seq,
-          lease.fence,
-        );
+      const started = this.#sql(
+        `UPDATE messages SET state = 'started', fence = ?, started_at = ?, attempts = attempts + 1
+         WHERE campaign = ? AND seq = ? AND state = 'queued'`,
+      );
+      const skipped = this.#sql(
+        `UPDATE messages SET state = 'skipped', reason = ?, settled_at = ? WHERE campaign = ? AND seq = ? AND state = 'queued'`,
+      );
+      const expect = (changes: number): void => {
+        // A row that is not as this run left it has been touched by somebody else: never send it.
         if (changes === 0) throw leaseLost(lease);
+      };
+
+      for (const { seq, state, messageId, error, notBefore } of step.settled) {
+        const text = error ? JSON.stringify(error) : null;
+        const { changes } = settled.run(state, now, messageId ?? null, text, notBefore ?? null, number, seq, lease.fence);
+        expect(changes);
       }
       const running =
         this.#sql(`SELECT 1 FROM campaigns WHERE number = ? AND state = 'running'`).get(number) !== undefined;
       if (!running) return false;
-      const skip = this.#sql(
-        `UPDATE messages SET state = 'skipped', reason = ?, settled_at = ? WHERE campaign = ? AND seq = ? AND state = 'queued'`,
-      );
-      for (const { seq, reason } of step.skipped) skip.run(reason, now, number, seq);
-      const start = this.#sql(
-        `UPDATE messages SET state = 'started', fence = ?, started_at = ?, attempts = attempts + 1
-         WHERE campaign = ? AND seq = ? AND state = 'queued'`,
-      );
-      for (const seq of step.started) {
-        // A row that is no longer queued has been started by somebody else: never send it.
-        if (start.run(lease.fence, now, number, seq).changes === 0) throw leaseLost(lease);
-      }
+      for (const { seq, reason } of step.skipped) skipped.run(reason, now, number, seq);
+      for (const seq of step.started) expect(started.run(lease.fence, now, number, seq).changes);
       return true;
     });
   }
@@ -389,7 +405,7 @@ export class SqliteStore implements Store {
   }
 
   async *messages(filter: MessageFilter): AsyncIterable<MessageRow[]> {
-    const conditions = [`c.state <> 'planned'`, `(m.campaign, m.seq) > (?, ?)`];
+    const conditions = [`(m.campaign, m.seq) > (?, ?)`];
     const bound: string[] = [];
     const require = (condition: string, value: string | undefined): void => {
       if (value === undefined) return;
@@ -433,6 +449,15 @@ export class SqliteStore implements Store {
     return statement;
   }
 
+  #plan(id: string): { number: number; campaign: NewCampaign } {
+    const found = this.#sql(`SELECT number, plan FROM plans WHERE id = ?`).get(id) as
+      { number: number; plan: string } | undefined;
+    if (!found) throw new Failure('CAMPAIGN_UNKNOWN', `There is no plan ${id}.`);
+    const campaign = JSON.parse(found.plan) as NewCampaign;
+    // JSON has no Infinity and writes null instead.
+    return { number: found.number, campaign: { ...campaign, pace: (campaign.pace as number | null) ?? Infinity } };
+  }
+
   #record(campaign: string): CampaignRecord {
     const record = this.#sql(`SELECT * FROM campaigns WHERE id = ?`).get(campaign) as CampaignRecord | undefined;
     if (!record)
@@ -470,7 +495,6 @@ function toCampaign(record: CampaignRecord): Campaign {
     state: record.state,
     stop: record.stop === null ? null : (JSON.parse(record.stop) as NonNullable<Campaign['stop']>),
     digest: record.digest,
-    createdAt: record.created_at,
     approvedAt: record.approved_at,
     startedAt: record.started_at,
     finishedAt: record.finished_at,

@@ -3,7 +3,7 @@
  * answers late, drops connections after it has accepted, and fails. The sandbox is the judge of who received what.
  */
 import { randomInt } from 'node:crypto';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { SeedInput } from '../../src/sandbox/seed.js';
 import {
   pagecast,
@@ -41,87 +41,6 @@ const TROUBLE: SeedInput = {
   ],
 };
 
-const SEND = ['send', '--template', 'order_update', '--lang', 'en_US', '--from', 'page', '--sheet', 'orders.csv'];
-const CONSENT = ['--accept-policy', '--max-failures', '100000'];
-
-/** A campaign that is about to be sent: its folder, and the ledger it will have. */
-class Trial {
-  readonly workspace: TestWorkspace;
-  readonly ledger: Ledger;
-  readonly pace: string;
-  readonly people: number;
-
-  private constructor(workspace: TestWorkspace, ledger: Ledger, pace: string, people: number) {
-    this.workspace = workspace;
-    this.ledger = ledger;
-    this.pace = pace;
-    this.people = people;
-  }
-
-  /** @param first so that no two trials on one sandbox write to the same people */
-  static async make(sandbox: SandboxProcess, pace: string, first: number, people = PEOPLE): Promise<Trial> {
-    const workspace = await testWorkspace(accountsAt({ page: sandbox.url }));
-    await workspace.write('orders.csv', orderSheet(people, first));
-    await workspace.write('windows.csv', windowLog(people, first));
-    const { status, stderr } = await pagecast(workspace, ['window', 'import', 'windows.csv', '--account', 'page']);
-    expect(status, stderr).toBe(0);
-    const ledger = new Ledger(workspace);
-    onTestFinished(() => ledger.close());
-    return new Trial(workspace, ledger, pace, people);
-  }
-
-  /** Sends, or goes on where the last run ended. */
-  begin(): Running {
-    const campaign = this.ledger.campaign();
-    return start(
-      this.workspace,
-      campaign
-        ? ['campaign', 'resume', campaign.id, '--max-failures', '100000']
-        : [...SEND, ...CONSENT, '--confirm-count', String(this.people), '--pace', this.pace],
-    );
-  }
-
-  get finished(): boolean {
-    return this.ledger.campaign()?.state === 'finished';
-  }
-
-  get started(): number {
-    return this.ledger.campaign()?.rows['started'] ?? 0;
-  }
-
-  /** How many calls a run of this pace has under way at most (app/run.ts). */
-  get mostUnderWay(): number {
-    const perSecond = this.pace === 'unlimited' ? Infinity : Number(this.pace.replace('/s', ''));
-    return Math.max(4, Math.min(64, Math.ceil(perSecond * 2)));
-  }
-
-  async underWay(running: Running): Promise<void> {
-    const before = this.ledger.tried();
-    let over = false;
-    void running.ended.then(() => (over = true));
-    await until('the first message of a run', () => over || this.ledger.tried() > before, 30_000);
-  }
-
-  /** What must hold once the campaign is finished. */
-  async judge(sandbox: SandboxProcess): Promise<void> {
-    const campaign = this.ledger.campaign();
-    expect(campaign?.state).toBe('finished');
-    expect(campaign?.total).toBe(this.people);
-    const rows = this.ledger.rows(campaign!.id);
-    expect(new Set(rows.map((row) => row.state))).not.toContain('queued');
-    expect(new Set(rows.map((row) => row.state))).not.toContain('started');
-
-    const received = new Map<string, string[]>();
-    for (const { user, mid } of await sandbox.received()) received.set(user, [...(received.get(user) ?? []), mid]);
-    for (const { user, state, messageId } of rows) {
-      const mids = received.get(user) ?? [];
-      expect(mids.length, `${user} is ${state} and received ${mids.join(', ')}`).toBeLessThanOrEqual(1);
-      if (state === 'sent') expect(mids).toEqual([messageId]);
-      if (state === 'failed' || state === 'skipped') expect(mids).toEqual([]);
-    }
-  }
-}
-
 /** Waits for all, also when one fails: a test must not end while another part of it still runs. */
 async function allOf(works: readonly Promise<void>[]): Promise<void> {
   const failed = (await Promise.allSettled(works)).find((one) => one.status === 'rejected');
@@ -143,7 +62,7 @@ describe('kill -9', () => {
     };
 
     const killAndResume = async (trial: Trial, most: number): Promise<void> => {
-      let left = 0;
+      let lostBefore = 0;
       for (let killed = 0; !over && !trial.finished && killed < most && kills < KILLS;) {
         const running = trial.begin();
         if (random.next() < 0.85) {
@@ -158,11 +77,11 @@ describe('kill -9', () => {
         }
         killed += 1;
         kills += 1;
-        const { started } = trial;
-        expect(started, 'rows under way when it was killed').toBeLessThanOrEqual(trial.mostUnderWay);
-        if (started > 0) whileSending += 1;
-        mostLeft = Math.max(mostLeft, started);
-        left += started;
+        const lost = trial.lost - lostBefore;
+        lostBefore += lost;
+        expect(lost, 'rows that this crash left unknown').toBeLessThanOrEqual(trial.mostUnderWay);
+        if (lost > 0) whileSending += 1;
+        mostLeft = Math.max(mostLeft, lost);
         const campaign = trial.ledger.campaign();
         if (campaign) expect(campaign.total).toBe(trial.people);
       }
@@ -171,19 +90,18 @@ describe('kill -9', () => {
         expect([0, 5, 8], stderr).toContain(status);
       }
       await trial.judge(sandbox);
-      const died = trial.ledger.rows(trial.ledger.campaign()!.id).filter((row) => row.code === 'RUN_DIED');
-      expect(died.length).toBe(left);
+      expect(trial.lost).toBe(lostBefore);
     };
 
     try {
       // One at the pace of a real Page; the others as fast as makes many moments of sending in little time.
-      const slow = Trial.make(sandbox, '35/s', 0).then((trial) => killAndResume(trial, 6));
+      const slow = Trial.make(sandbox, '35/s', PEOPLE).then((trial) => killAndResume(trial, 6));
       let made = 1;
       const fast = async (): Promise<void> => {
         while (kills < KILLS && !over) {
           const number = made;
           made += 1;
-          const trial = await Trial.make(sandbox, number % 4 === 0 ? 'unlimited' : '250/s', number * PEOPLE);
+          const trial = await Trial.make(sandbox, number % 4 === 0 ? 'unlimited' : '250/s', PEOPLE, number * PEOPLE);
           await killAndResume(trial, KILLS);
         }
       };
@@ -191,7 +109,7 @@ describe('kill -9', () => {
 
       const { duplicateUsers, accepted } = await sandbox.stats();
       expect(duplicateUsers).toBe(0);
-      expect(kills).toBe(KILLS);
+      expect(kills).toBeGreaterThanOrEqual(KILLS);
       // Otherwise the harness would have shown nothing.
       expect(whileSending).toBeGreaterThan(KILLS / 3);
       expect(accepted).toBeGreaterThan(PEOPLE);
@@ -212,7 +130,7 @@ describe('an interruption', () => {
       faults: [{ kind: 'late', rate: 0.7, ms: 60 }],
     });
     const interruptUntilFinished = async (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP', first: number): Promise<void> => {
-      const trial = await Trial.make(sandbox, '250/s', first);
+      const trial = await Trial.make(sandbox, '250/s', PEOPLE, first);
       let interrupted = 0;
       while (!trial.finished) {
         const running = trial.begin();
@@ -253,7 +171,7 @@ describe('an interruption', () => {
       limits: { perSecond: null },
       faults: [{ kind: 'hang' }],
     });
-    const trial = await Trial.make(sandbox, '20/s', 0, 40);
+    const trial = await Trial.make(sandbox, '20/s', 40);
     const running = trial.begin();
     await trial.underWay(running);
     running.kill('SIGINT');
@@ -270,7 +188,7 @@ describe('an interruption', () => {
 describe('a reader or a terminal that goes away', () => {
   it.each(['stdout', 'stderr', 'both'] as const)('does not end a run: %s', async (which) => {
     const sandbox = await sandboxProcess(await testWorkspace(), { limits: { perSecond: null } });
-    const trial = await Trial.make(sandbox, '200/s', 0, 150);
+    const trial = await Trial.make(sandbox, '200/s', 150);
     const running = trial.begin();
     if (which !== 'stderr') running.child.stdout?.destroy();
     if (which !== 'stdout') running.child.stderr?.destroy();

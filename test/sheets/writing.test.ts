@@ -268,7 +268,7 @@ describe('a marked copy', () => {
         const expected = rows.map(([a, b], index) => ({ row: index + 2, cells: [a || null, b || null, null, 'end'] }));
         expect((await readPath(path)).rows).toEqual(expected);
       }),
-      { numRuns: 40 },
+      { numRuns: 20 },
     );
   });
 });
@@ -301,7 +301,7 @@ describe('a table', () => {
         `${ID},sent,\r\n` +
         `+15550001111,failed,"'=HYPERLINK(""http://x"")"\r\n` +
         `007,'-,"a ""b"", c\nd"\r\n` +
-        `'@x,"'\tx",'+1-2\r\n`.replace('"\'\tx"', "'\tx"),
+        `'@x,'\tx,'+1-2\r\n`,
     );
     const found = await readPath(path);
     expect(found.header).toEqual(header);
@@ -322,13 +322,9 @@ describe('a table', () => {
     expect((await readPath(path)).rows).toEqual([{ row: 2, cells: ['b'] }]);
   });
 
-  it.skipIf(process.platform !== 'linux')('says when the disk is full', async () => {
-    // Any table is too large for a disk that is always full; /dev/full can only be reached by overwriting, never by a rename.
-    const many = Array.from({ length: 500 }, (_, index) => [`${index}`.repeat(20)]);
-    await expect(sheets.exportTable('/proc/t.csv', ['x'], each(many))).rejects.toMatchObject({
-      code: 'FILE_UNWRITABLE',
-    });
-    await expect(sheets.exportTable('/proc/t.xlsx', ['x'], each(many))).rejects.toMatchObject({
+  it.skipIf(process.platform !== 'linux')('says when a file system takes no files', async () => {
+    await expect(sheets.exportTable('/proc/t.csv', ['x'], each([]))).rejects.toMatchObject({ code: 'FILE_UNWRITABLE' });
+    await expect(sheets.exportTable('/proc/t.xlsx', ['x'], each([]))).rejects.toMatchObject({
       code: 'FILE_UNWRITABLE',
     });
   });
@@ -338,7 +334,7 @@ describe('a table', () => {
     await expect(sheets.exportTable(join(folder, '-'), ['x'], each([]))).rejects.toMatchObject({ code: 'USAGE' });
   });
 
-  it('takes the limits for granted that reading has', async () => {
+  it('cuts a text that no Excel cell can hold', async () => {
     const path = join(folder, 'long.xlsx');
     await sheets.exportTable(path, ['x'], each([['😀'.repeat(20_000)], ['x'.repeat(DEFAULT_LIMITS.cellCharacters)]]));
     const [long, exact] = (await readPath(path)).rows.map(({ cells }) => cells[0]);

@@ -18,9 +18,10 @@ function eventsOf(document: Buffer, cuts: readonly number[] = []): Event[] {
     {
       open(key, reader) {
         flush(reader);
-        const attributes = reader.attributeKeys
-          .slice(0, reader.attributeCount)
-          .map((name, index): [string, string] => [name, reader.attributeText(index)]);
+        const attributes = Array.from({ length: reader.attributeCount }, (_, index): [string, string] => [
+          reader.attributeKey(index),
+          reader.attributeText(index),
+        ]);
         events.push(['open', key, attributes]);
         reader.collecting = true;
       },
@@ -235,6 +236,8 @@ describe('XmlReader', () => {
           /\p{Surrogate}/gu,
           '\ufffd',
         );
+        // saxes takes any encoding that is declared.
+        fc.pre(!/^<\?xml[^>]*encoding\s*=/.test(damaged) || damaged.includes("encoding='UTF-8'"));
         // saxes lets a local name start with what no name starts with.
         fc.pre(!/:[-.\d]/.test(damaged));
         // saxes trims the names of namespaces, which XML does not ask for.
@@ -244,9 +247,9 @@ describe('XmlReader', () => {
         if (expected === null) refused += 1;
         expect(found).toEqual(expected);
       }),
-      { numRuns: 3000 },
+      { numRuns: 1500 },
     );
-    expect(refused).toBeGreaterThan(500);
+    expect(refused).toBeGreaterThan(250);
   });
 
   it.each([

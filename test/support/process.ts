@@ -3,7 +3,6 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { onTestFinished } from 'vitest';
 import type { Received } from '../../src/sandbox/journal.js';
 import type { SeedInput } from '../../src/sandbox/seed.js';
 import type { SandboxStats } from '../../src/sandbox/server.js';
@@ -68,7 +67,7 @@ export function start(workspace: TestWorkspace, args: readonly string[], options
       resolve({ status: code ?? 128 + (SIGNAL_NUMBER[signal!] ?? 0), signal, stdout, stderr });
     });
   });
-  onTestFinished(() => void child.kill('SIGKILL'));
+  workspace.atEnd(() => child.kill('SIGKILL'));
   return {
     pid: child.pid ?? 0,
     child,

@@ -12,12 +12,20 @@ export interface TestWorkspace {
   path: (name: string) => string;
   /** Writes a file of the workspace. @returns its path */
   write: (name: string, content: string | Buffer) => Promise<string>;
+  /** Has something done when the folder's time is over. */
+  atEnd: (work: () => unknown) => void;
 }
 
-/** Makes a folder that ends with the test; without `configuration` it is no workspace. */
-export async function testWorkspace(configuration?: string): Promise<TestWorkspace> {
+/**
+ * Makes a folder that ends with the test; without `configuration` it is no workspace.
+ * @param atEnd `afterAll` for one that many tests share
+ */
+export async function testWorkspace(
+  configuration?: string,
+  atEnd: TestWorkspace['atEnd'] = onTestFinished,
+): Promise<TestWorkspace> {
   const base = await mkdtemp(join(tmpdir(), 'pagecast-e2e-'));
-  onTestFinished(() => rm(base, { recursive: true, force: true }));
+  atEnd(() => rm(base, { recursive: true, force: true }));
   const folder = join(base, 'work');
   const home = join(base, 'home');
   await mkdir(folder);
@@ -27,7 +35,7 @@ export async function testWorkspace(configuration?: string): Promise<TestWorkspa
     return join(folder, name);
   };
   if (configuration !== undefined) await write('pagecast.yaml', configuration);
-  return { folder, home, path: (name) => join(folder, name), write };
+  return { folder, home, path: (name) => join(folder, name), write, atEnd };
 }
 
 /** `pagecast.yaml` with accounts that send to a sandbox of their own. */

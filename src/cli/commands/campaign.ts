@@ -80,7 +80,7 @@ async function list(context: Context): Promise<ExitStatus> {
       campaign.state,
       campaign.account,
       `${campaign.template.name} (${campaign.template.language})`,
-      time(campaign.approvedAt ?? campaign.createdAt),
+      time(campaign.approvedAt),
       countsLine(summary.counts),
     ]);
     terminal.data(table(['CAMPAIGN', 'STATE', 'ACCOUNT', 'TEMPLATE', 'APPROVED', 'MESSAGES'], rows, terminal.paint));

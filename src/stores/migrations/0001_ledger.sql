@@ -26,17 +26,16 @@ CREATE TABLE campaigns (
   variables   TEXT    NOT NULL,
   source      TEXT    NOT NULL,
   pace        REAL,
-  state       TEXT    NOT NULL CHECK (state IN ('planned', 'ready', 'running', 'paused', 'stopped', 'finished')),
+  state       TEXT    NOT NULL CHECK (state IN ('ready', 'running', 'paused', 'stopped', 'finished')),
   stop        TEXT,
-  digest      TEXT,
-  policy      TEXT,
-  created_at  INTEGER NOT NULL,
-  approved_at INTEGER,
+  digest      TEXT    NOT NULL,
+  policy      TEXT    NOT NULL,
+  approved_at INTEGER NOT NULL,
   started_at  INTEGER,
   finished_at INTEGER
 ) STRICT;
 
-CREATE INDEX campaigns_by_digest ON campaigns (account, digest, approved_at) WHERE digest IS NOT NULL;
+CREATE INDEX campaigns_by_digest ON campaigns (account, digest, approved_at);
 
 CREATE TABLE messages (
   campaign    INTEGER NOT NULL REFERENCES campaigns (number) ON DELETE CASCADE,
@@ -65,8 +64,6 @@ CREATE UNIQUE INDEX messages_one_per_person ON messages (user_id, campaign)
 
 -- The order of sending: whose window closes first, then the sheet's order.
 CREATE INDEX messages_queue ON messages (campaign, closes_at, seq) WHERE state = 'queued';
-
-CREATE INDEX messages_started ON messages (campaign) WHERE state = 'started';
 
 -- Who may send for an account. The fence only grows; a write under an older fence is refused.
 CREATE TABLE leases (

@@ -1,0 +1,27 @@
+/** Time and memory to check a workbook, against reading it with exceljs's stream reader: check.js pagecast|exceljs FILE */
+import { clock, template } from './people.js';
+
+const [what, file] = process.argv.slice(2);
+const startedAt = performance.now();
+let rows = 0;
+if (what === 'pagecast') {
+  const { checkSheet } = await import('../dist/app/check-sheet.js');
+  const { createSheets } = await import('../dist/sheets/index.js');
+  const { DEFAULT_LIMITS } = await import('../dist/sheets/limits.js');
+  const limits = { ...DEFAULT_LIMITS, rows: 2_000_000 };
+  const report = await checkSheet(createSheets(clock), { path: file, template, channel: 'messenger', limits });
+  if (!report.ok) throw new Error(JSON.stringify(report.findings));
+  rows = report.recipients;
+} else {
+  const { default: exceljs } = await import('exceljs');
+  // 'cache' for shared strings: without it the ids are not resolved. Given the path, because streams fail now and then.
+  const reader = new exceljs.stream.xlsx.WorkbookReader(file, {
+    sharedStrings: 'cache',
+    worksheets: 'emit',
+    styles: 'ignore',
+    hyperlinks: 'ignore',
+  });
+  for await (const sheet of reader) for await (const row of sheet) if (row.getCell(1).value !== null) rows += 1;
+}
+const ms = Math.round(performance.now() - startedAt);
+console.log(JSON.stringify({ rows, ms, mb: Math.round(process.resourceUsage().maxRSS / 1024) }));

@@ -1,0 +1,562 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Progress, RunResult, RunWorld } from '../../src/app/run.js';
+import { MAX_ATTEMPTS, type Outcome, type RowState } from '../../src/core/delivery.js';
+import { Failure } from '../../src/core/failure.js';
+import { closesAt, DEFAULT_WINDOW } from '../../src/core/window.js';
+import type { Engine, MessageRow, Store } from '../../src/ports.js';
+import { failure, FakeProvider, mostWithin, type Departure, type Reply, type Script } from '../support/fake-provider.js';
+import { run, stage, stageRows, wrote, type Stage } from '../support/fixtures-run.js';
+import {
+  account,
+  collect,
+  DAY,
+  failureOf,
+  HOUR,
+  MINUTE,
+  NOW,
+  readyCampaign,
+  registeredTemplate,
+  rows,
+  successor,
+  user,
+} from '../support/fixtures.js';
+import { expectSum } from '../support/store-contract.js';
+
+const rejected: Outcome = { kind: 'rejected', error: failure('551') };
+const retryable: Outcome = { kind: 'retryable', error: failure('2') };
+const unknown: Outcome = { kind: 'unknown', error: failure('TIMEOUT') };
+const paused = (pauseMs: number, code = '613'): Outcome => ({ kind: 'retryable', error: failure(code), pauseMs });
+const tokenGone: Outcome = { kind: 'stopped', error: failure('190'), stop: 'token' };
+
+/** Nth person of the campaign. */
+const is = (message: { userId: string }, n: number): boolean => message.userId === user(n);
+
+async function states(store: Store): Promise<Record<string, RowState>> {
+  const all = await collect(store.messages({ campaign: 'c1' }));
+  return Object.fromEntries(all.map((one) => [one.seq, one.state]));
+}
+
+async function onlyRow(store: Store): Promise<MessageRow> {
+  const [only] = await collect(store.messages({ campaign: 'c1' }));
+  return only!;
+}
+
+const times = (departures: readonly Departure[], userId: string): number[] =>
+  departures.filter((one) => one.userId === userId).map((one) => one.leftAt - NOW);
+
+const arrivals = (provider: FakeProvider): number[] => provider.departures.map((one) => one.arrivedAt);
+
+function expectNobodyTwice(provider: FakeProvider): void {
+  const people = provider.departures.map((one) => one.userId);
+  expect(new Set(people).size).toBe(people.length);
+}
+
+describe('a run', () => {
+  it('sends to everybody once, in the order of closing, and finishes', async () => {
+    const staged = rows(100, (seq) => ({ closesAt: NOW + 23 * HOUR - (seq % 10) * MINUTE }));
+    const world = await stageRows(staged, staged.map(({ userId }) => wrote(userId, NOW - HOUR)));
+    const result = await run(world);
+    expect(result).toMatchObject({ end: 'finished', counts: { sent: 100, total: 100 }, campaign: { state: 'finished' } });
+    expectNobodyTwice(world.provider);
+    const order = [...staged].sort((a, b) => a.closesAt! - b.closesAt! || a.seq - b.seq);
+    expect(world.provider.departures.map((one) => one.userId)).toEqual(order.map((one) => one.userId));
+    expect(world.provider.departures[0]).toMatchObject({
+      userId: user(9),
+      metadata: 'pagecast/c1/9',
+      text: 'Hi Ann, order A-9 leaves today.',
+    });
+    const nine = await collect(world.store.messages({ userId: user(9) }));
+    expect(nine).toMatchObject([{ state: 'sent', messageId: 'm_pagecast/c1/9', attempts: 1 }]);
+  });
+
+  it('finishes a campaign that has nobody to send to', async () => {
+    expect(await run(await stage(0))).toMatchObject({ end: 'finished', counts: { total: 0 } });
+  });
+
+  it('tells its progress with counts that always add up, and ends where the ledger ends', async () => {
+    const outcomes = [undefined, rejected, unknown, retryable];
+    const world = await stage(40, (message, nth) => {
+      const outcome = nth === 1 ? outcomes[Number(message.userId) % 4] : undefined;
+      return outcome === undefined ? {} : { outcome };
+    });
+    const told: Progress['counts'][] = [];
+    const result = await run(world, {
+      budget: { count: 99, share: 0 },
+      onProgress: ({ counts }) => told.push({ ...counts }),
+    });
+    for (const counts of told) expectSum(counts, 40);
+    expect(told.at(-1)).toEqual(result.counts);
+    expect(Math.min(...told.flatMap((counts) => Object.values(counts)))).toBe(0);
+  });
+
+  it('has no more calls under way than slots, and loses no time when answers are slow', async () => {
+    const world = await stage(300, () => ({ back: 1500 }));
+    await run(world);
+    expect(world.provider.mostUnderWay).toBeLessThanOrEqual(64);
+    expect(world.clock.now() - NOW).toBeLessThan((300 / 35) * 1000 * 1.3 + 1500);
+  });
+
+  it.each([
+    ['of another account', 'other-page', undefined],
+    ['that is finished', account.name, 'CAMPAIGN_STATE'],
+  ])('of a campaign %s leaves the account free', async (_, name, code) => {
+    const world = await stage(1, undefined, { account: name });
+    await world.store.recordOpeners(name, [wrote(user(1), NOW)]);
+    await run(world);
+    if (code !== undefined) expect(await failureOf(run(world))).toBe(code);
+    expect(await world.engine.own(name, world.clock.now())).not.toBeNull();
+  });
+
+  it('knows no campaign by another name', async () => {
+    expect(await failureOf(run(await stage(1), { campaign: 'c9' }))).toBe('CAMPAIGN_UNKNOWN');
+  });
+});
+
+describe('windows and opt-outs', () => {
+  it('looks again at each window right before sending', async () => {
+    const staged = rows(3, (seq) => ({ closesAt: NOW + seq }));
+    const world = await stageRows(staged, [wrote(user(1), NOW - DAY), wrote(user(2), NOW - DAY + HOUR)]);
+    expect(await run(world)).toMatchObject({ counts: { sent: 1, skipped: 2 }, skip: { window_closed: 1, window_unknown: 1 } });
+    expect(world.provider.departures).toMatchObject([{ userId: user(2) }]);
+  });
+
+  it('needs no window for a registered template', async () => {
+    const world = await stageRows(rows(2, () => ({ closesAt: null })), [wrote(user(1), NOW - 9 * DAY)], undefined, {
+      template: registeredTemplate,
+    });
+    expect(await run(world)).toMatchObject({ counts: { sent: 2 } });
+  });
+
+  it('leaves out whoever opts out while the run is on', async () => {
+    const world = await stage(40);
+    world.clock.at(NOW + 500, () => {
+      world.ledger.sql('INSERT INTO opt_outs (account, user_id, since) VALUES (?, ?, 0)', account.name, user(30));
+    });
+    expect(await run(world)).toMatchObject({ counts: { sent: 39, skipped: 1 }, skip: { opted_out: 1 } });
+    expect(times(world.provider.departures, user(30))).toEqual([]);
+  });
+
+  it('sends to whoever opened the window anew after the plan', async () => {
+    const world = await stageRows(rows(1), [wrote(user(1), NOW - DAY)]);
+    await world.store.recordOpeners(account.name, [wrote(user(1), NOW - 1)]);
+    expect(await run(world)).toMatchObject({ counts: { sent: 1 } });
+  });
+
+  it('never sends to anybody after their window has shut, whatever happens meanwhile', async () => {
+    const reply: fc.Arbitrary<Reply> = fc.record({
+      outcome: fc.constantFrom<Outcome>(retryable, paused(2000), rejected, unknown, { kind: 'sent', messageId: 'm' }),
+      back: fc.integer({ min: 1, max: 3000 }),
+    });
+    const person = fc.record({ closesIn: fc.integer({ min: -1000, max: 12_000 }), replies: fc.array(reply, { maxLength: 4 }) });
+    await fc.assert(
+      fc.asyncProperty(fc.array(person, { maxLength: 20 }), fc.constantFrom(1, 5, 35), async (people, pace) => {
+        const window = { ...DEFAULT_WINDOW, marginMs: 0 };
+        const openedAt = (n: number): number => NOW + people[n - 1]!.closesIn - DAY;
+        const staged = rows(people.length, (seq) => ({ closesAt: closesAt(openedAt(seq), window) }));
+        const numbers = new Map(staged.map((one) => [one.userId, one.seq]));
+        const world = await stageRows(
+          staged,
+          staged.map(({ seq, userId }) => wrote(userId, openedAt(seq))),
+          ({ userId }, nth) => people[numbers.get(userId)! - 1]!.replies[nth - 1] ?? {},
+          { pace },
+        );
+        const { counts } = await run(world, { window, budget: { count: 99, share: 1 } });
+        for (const { userId, leftAt } of world.provider.departures) {
+          expect(leftAt).toBeLessThan(openedAt(numbers.get(userId)!) + DAY);
+        }
+        expect(counts.queued + counts.started).toBe(0);
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
+
+describe('attempts', () => {
+  it('waits longer before each, and gives up after the last', async () => {
+    const world = await stage(2, (message) => (is(message, 1) ? { outcome: retryable, back: 10 } : {}));
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 1, failed: 1 }, errors: { 2: 1 } });
+    const [first = 0, second = 0, third = 0, ...more] = times(world.provider.departures, user(1));
+    expect(more).toEqual([]);
+    expect(MAX_ATTEMPTS).toBe(3);
+    expect(second - first).toBeGreaterThanOrEqual(500);
+    expect(second - first).toBeLessThan(1100);
+    expect(third - second).toBeGreaterThanOrEqual(1000);
+    expect(third - second).toBeLessThan(2100);
+  });
+
+  it('end with the first that succeeds', async () => {
+    const world = await stage(1, (_, nth) => (nth === 1 ? { outcome: retryable } : {}));
+    await run(world);
+    expect(await onlyRow(world.store)).toMatchObject({ state: 'sent', attempts: 2, error: null });
+  });
+
+  it.each<[string, Outcome, RowState, string]>([
+    ['refused', rejected, 'failed', '551'],
+    ['of unknown outcome', unknown, 'unknown', 'TIMEOUT'],
+  ])('are never repeated when one is %s', async (_, outcome, state, code) => {
+    const world = await stage(1, () => ({ outcome }));
+    expect(await run(world)).toMatchObject({ end: 'finished', errors: { [code]: 1 }, refusedByOpener: { message: 1 } });
+    expect(await onlyRow(world.store)).toMatchObject({ state, error: { code } });
+    expect(world.provider.departures).toHaveLength(1);
+  });
+
+  it.each<[string, Reply]>([
+    ['throws', { outcome: 'throws' }],
+    ['gives no outcome', { outcome: 'nothing' }],
+  ])('are of unknown outcome when the provider %s', async (_, reply) => {
+    const world = await stage(3, (message) => (is(message, 2) ? reply : {}));
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 2, unknown: 1 } });
+    expect(await states(world.store)).toEqual({ 1: 'sent', 2: 'unknown', 3: 'sent' });
+  });
+
+  it('that hang hold up nobody else, and keep the account', async () => {
+    const world = await stage(50, (message) => (is(message, 1) ? { back: 60_000 } : {}));
+    const { engine } = world.ledger.as({ name: 'host/9', mayBeAlive: () => true });
+    const rivals: unknown[] = [];
+    for (const at of [16_000, 31_000, 59_000]) {
+      world.clock.at(NOW + at, async () => void rivals.push(await engine.own(account.name, world.clock.now())));
+    }
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 50 } });
+    expect(rivals).toEqual([null, null, null]);
+    expect(world.provider.departures.at(-1)!.leftAt).toBeLessThan(NOW + 2500);
+  });
+});
+
+describe('pauses', () => {
+  it('hold up everybody for as long as the platform asks, and fail nobody', async () => {
+    const world = await stage(50, (message, nth) => (is(message, 10) && nth === 1 ? { outcome: paused(20_000) } : {}));
+    const waits = new Set<number>();
+    const result = await run(world, { onProgress: ({ waitingUntil }) => waitingUntil && waits.add(waitingUntil - NOW) });
+    expect(result).toMatchObject({ end: 'finished', counts: { sent: 50 } });
+    const pausedAt = times(world.provider.departures, user(10))[0]! + 30;
+    const between = world.provider.departures.map((one) => one.leftAt - NOW - pausedAt);
+    expect(between.filter((after) => after > 0 && after < 20_000)).toEqual([]);
+    expect([...waits]).toEqual([pausedAt + 20_000]);
+  });
+
+  it('that come together count once', async () => {
+    const world = await stage(35, (_, nth) => (nth === 1 ? { outcome: paused(1000), back: 1200 } : {}));
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 35 } });
+  });
+
+  it.each<[string, Outcome, string, number]>([
+    ['longer than is worth waiting for', paused(130_000), 'rate_limit', 1],
+    ['that never end', paused(1000, '4'), 'rate_limit', 6],
+    ['because nothing can be reached', paused(0, 'CONNECTION_REFUSED'), 'network', 6],
+  ])('%s end the run, and leave everybody queued', async (_, outcome, cause, calls) => {
+    const world = await stage(3, () => ({ outcome }), { pace: 1 });
+    const { error } = outcome as { error: object };
+    expect(await run(world)).toMatchObject({
+      end: 'stopped',
+      campaign: { state: 'stopped', stop: { cause, error } },
+      counts: { queued: 3 },
+    });
+    expect(world.provider.departures).toHaveLength(calls);
+  });
+
+  it('are forgotten once a message gets through', async () => {
+    const world = await stage(9, (_, nth) => (nth === 1 ? { outcome: paused(1000) } : {}), { pace: 1 });
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 9 } });
+  });
+});
+
+describe('stops', () => {
+  it('come at once with an error of the account; the refused row and all others stay queued', async () => {
+    const world = await stage(100, (message) => (is(message, 20) ? { outcome: tokenGone } : {}));
+    const result = await run(world);
+    expect(result).toMatchObject({
+      end: 'stopped',
+      campaign: { state: 'stopped', stop: { cause: 'token', error: { code: '190' } }, finishedAt: null },
+    });
+    expect(result.counts).toMatchObject({ failed: 0, unknown: 0, started: 0 });
+    // At most what left while the refusal was on its way.
+    expect(world.provider.departures.length).toBeLessThanOrEqual(22);
+    expect((await states(world.store))[20]).toBe('queued');
+  });
+
+  it('let the campaign go on later, from the row that was refused', async () => {
+    let gone = true;
+    const world = await stage(30, (message) => (gone && is(message, 10) ? { outcome: tokenGone } : {}));
+    await run(world);
+    gone = false;
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 30 }, campaign: { stop: null } });
+    expect(world.provider.departures.filter((one) => one.userId !== user(10))).toHaveLength(29);
+  });
+
+  it.each([
+    ['rejected', rejected, 'failed'],
+    ['unknown', unknown, 'unknown'],
+  ] as const)('come when too many are %s', async (_, outcome, state) => {
+    const world = await stage(100, () => ({ outcome, back: 5 }));
+    const result = await run(world, { budget: { count: 5, share: 0.1 } });
+    expect(result.campaign.stop).toEqual({ cause: 'too_many_failures', error: outcome.error });
+    expect(result.counts).toMatchObject({ [state]: 5, queued: 95 });
+  });
+
+  it('do not come for a few failures among many', async () => {
+    const world = await stage(200, ({ userId }) => (Number(userId) % 13 === 0 ? { outcome: rejected } : {}));
+    expect(await run(world)).toMatchObject({ end: 'finished' });
+  });
+});
+
+describe('an interruption', () => {
+  it('waits for what is under way, starts nothing more, and lets the campaign go on later', async () => {
+    const world = await stage(100, () => ({ back: 700 }));
+    const controller = new AbortController();
+    world.clock.at(NOW + 1000, () => controller.abort());
+    const first = await run(world, { signal: controller.signal });
+    expect(first).toMatchObject({ end: 'paused', campaign: { state: 'paused' }, counts: { started: 0, unknown: 0 } });
+    expect(first.counts.sent).toBe(world.provider.departures.length);
+    expect(world.provider.departures.at(-1)!.leftAt).toBeLessThanOrEqual(NOW + 1000);
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 100 } });
+    expectNobodyTwice(world.provider);
+  });
+
+  it('before the start sends nothing', async () => {
+    const world = await stage(3);
+    expect(await run(world, { signal: AbortSignal.abort() })).toMatchObject({ end: 'paused', counts: { queued: 3 } });
+    expect(world.provider.departures).toEqual([]);
+  });
+
+  it('during a pause ends it', async () => {
+    const world = await stage(3, () => ({ outcome: paused(100_000) }));
+    const controller = new AbortController();
+    world.clock.at(NOW + 5000, () => controller.abort());
+    expect(await run(world, { signal: controller.signal })).toMatchObject({ end: 'paused', counts: { queued: 3 } });
+    expect(world.clock.now()).toBe(NOW + 5000);
+  });
+
+  it('from elsewhere, through the ledger, is obeyed as well', async () => {
+    const world = await stage(100);
+    world.clock.at(NOW + 1000, () => world.ledger.sql(`UPDATE campaigns SET state = 'paused'`));
+    expect(await run(world)).toMatchObject({ end: 'paused', campaign: { state: 'paused' }, counts: { started: 0 } });
+    expect(world.provider.departures.at(-1)!.leftAt).toBeLessThanOrEqual(NOW + 1000);
+  });
+
+  it('at any moment leaves nothing behind', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 0, max: 2000 }), fc.integer({ min: 1, max: 900 }), async (at, back) => {
+        const world = await stage(40, () => ({ back }));
+        const controller = new AbortController();
+        world.clock.at(NOW + at, () => controller.abort());
+        const { counts } = await run(world, { signal: controller.signal });
+        expect(counts.sent + counts.queued).toBe(40);
+        expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 40 } });
+        expectNobodyTwice(world.provider);
+      }),
+      { numRuns: 15 },
+    );
+  });
+});
+
+describe('the pace', () => {
+  /** On its way a message is held up now and then; the first is not, so that there is something to measure by. */
+  const jitter: Script = (message) => (is(message, 1) ? {} : { there: (Number(message.userId) * 37) % 180, back: 30 });
+
+  it('is kept and never exceeded at the receiving end', async () => {
+    const world = await stage(500, jitter);
+    await run(world);
+    expect(mostWithin(arrivals(world.provider), 1000)).toBeLessThanOrEqual(35);
+    const steady = await stage(500);
+    await run(steady);
+    expect(steady.clock.now() - NOW).toBeLessThanOrEqual(((500 / 35) * 1000) / 0.98);
+  });
+
+  it('is kept across the runs of an account', async () => {
+    const world = await stage(40, jitter);
+    for (const id of ['c2', 'c3']) await readyCampaign(world.store, rows(40), { id });
+    await run(world);
+    // A run that sends nothing must not make room for the one after it.
+    expect(await run(world, { campaign: 'c2', signal: AbortSignal.abort() })).toMatchObject({ end: 'paused' });
+    expect(await failureOf(run(world))).toBe('CAMPAIGN_STATE');
+    await run(world, { campaign: 'c2' });
+    await run(world, { campaign: 'c3' });
+    expect(world.provider.departures).toHaveLength(120);
+    expect(mostWithin(arrivals(world.provider), 1000)).toBeLessThanOrEqual(35);
+  });
+
+  it('is kept when a run takes over from one that died', async () => {
+    const world = await stage(80, jitter);
+    const dead = dyingAfter(world, 20, 'before');
+    await expect(run(dead)).rejects.toThrow('the machine is gone');
+    const { store, engine } = world.ledger.as(successor);
+    expect(await run({ ...world, store, engine })).toMatchObject({ end: 'finished' });
+    expect(mostWithin(arrivals(world.provider), 1000)).toBeLessThanOrEqual(35);
+  });
+
+  it('may be unlimited', async () => {
+    const world = await stage(200, undefined, { pace: Infinity });
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 200 } });
+    expect(world.provider.mostUnderWay).toBe(64);
+  });
+});
+
+describe('two at once', () => {
+  it('on one account: one of them is told that it is busy', async () => {
+    const world = await stage(20);
+    await readyCampaign(world.store, rows(5), { id: 'c2' });
+    const both = await Promise.all([failureOf(run(world)), failureOf(run(world, { campaign: 'c2' }))]);
+    expect(both).toContain('ACCOUNT_BUSY');
+    expect(world.provider.departures).toHaveLength(20);
+    expect(await run(world, { campaign: 'c2' })).toMatchObject({ end: 'finished', counts: { sent: 5 } });
+  });
+
+  it('on two accounts do not get in each other’s way', async () => {
+    const world = await stage(30);
+    await world.store.recordOpeners('other-page', rows(30).map(({ userId }) => wrote(userId, NOW)));
+    await readyCampaign(world.store, rows(30), { id: 'c2', account: 'other-page' });
+    const both = await Promise.all([run(world), run(world, { campaign: 'c2' })]);
+    expect(both.map((one) => one.counts.sent)).toEqual([30, 30]);
+  });
+
+  it('when the account is taken over, the former owner sends nothing more and nobody gets it twice', async () => {
+    const world = await stage(60, () => ({ back: 300 }));
+    const heir = world.ledger.as(successor);
+    let second: Promise<RunResult> | undefined;
+    world.clock.at(NOW + 800, () => {
+      second = run({ ...world, ...heir, provider: world.provider });
+    });
+    expect(await failureOf(run(world))).toBe('LEASE_LOST');
+    const before = world.provider.departures.filter((one) => one.leftAt <= NOW + 800).length;
+    const { counts } = (await second)!;
+    expectSum(counts, 60);
+    expect(counts.queued + counts.started).toBe(0);
+    // Each message that was under way at the takeover is unknown, and no more than those.
+    expect(counts.unknown).toBeLessThanOrEqual(Math.ceil(0.3 * 35) + 1);
+    expect(world.provider.departures).toHaveLength(60);
+    expect(counts.sent).toBe(60 - counts.unknown);
+    expect(before).toBeGreaterThan(counts.unknown);
+    expectNobodyTwice(world.provider);
+  });
+});
+
+// ---------------------------------------------------------------------------------------------------- crashes
+
+const gone = new Error('the machine is gone');
+
+/** Every operation of a store and an engine, counted, with something to do at each. */
+function watched<T extends object>(port: T, around: (work: () => Promise<unknown>) => Promise<unknown>): T {
+  return new Proxy(port, {
+    get(target, name) {
+      const member = Reflect.get(target, name) as unknown;
+      if (typeof member !== 'function') return member;
+      const call = (...args: unknown[]): unknown => Reflect.apply(member, target, args);
+      return name === 'messages' ? call : (...args: unknown[]) => around(() => call(...args) as Promise<unknown>);
+    },
+  });
+}
+
+/** From the kth operation on nothing works any more; that one still reaches the disk if it dies `after`. */
+function dyingAfter(world: Stage, k: number, moment: 'before' | 'after'): RunWorld {
+  let count = 0;
+  const around = async (work: () => Promise<unknown>): Promise<unknown> => {
+    count += 1;
+    if (count < k) return work();
+    if (count === k && moment === 'after') await work();
+    throw gone;
+  };
+  return { ...world, store: watched<Store>(world.store, around), engine: watched<Engine>(world.engine, around) };
+}
+
+/** The kth operation fails, and only that one: a disk that is full for a moment. */
+function failingAt(world: Stage, k: number, moment: 'before' | 'after'): RunWorld {
+  let count = 0;
+  const around = async (work: () => Promise<unknown>): Promise<unknown> => {
+    count += 1;
+    if (count !== k) return work();
+    if (moment === 'after') await work();
+    throw new Failure('STORE_FULL', 'the disk is full');
+  };
+  return { ...world, store: watched<Store>(world.store, around), engine: watched<Engine>(world.engine, around) };
+}
+
+/** Some are refused, some are tried again, some take long. */
+const mixed: Script = ({ userId }, nth) => {
+  const kind = Number(userId) % 5;
+  if (kind === 0) return { outcome: rejected };
+  if (kind === 1 && nth === 1) return { outcome: retryable };
+  return { back: kind === 2 ? 900 : 40 };
+};
+
+describe('a crash', () => {
+  const people = 25;
+  const budget = { count: 99, share: 1 };
+
+  /** How many messages a person may have got: all that were not surely refused. */
+  const accepted = (provider: FakeProvider): string[] => {
+    const seen = new Map<string, number>();
+    return provider.departures.flatMap(({ userId }) => {
+      const nth = (seen.get(userId) ?? 0) + 1;
+      seen.set(userId, nth);
+      return mixed({ userId } as never, nth).outcome === undefined ? [userId] : [];
+    });
+  };
+
+  async function expectRecovery(world: Stage, broken: RunWorld): Promise<'died' | 'lived'> {
+    let end: 'died' | 'lived' = 'lived';
+    try {
+      await run(broken, { budget });
+    } catch (error) {
+      if (error !== gone && !(error instanceof Failure && error.code === 'STORE_FULL')) throw error;
+      end = 'died';
+    }
+    const between = (await world.store.summary('c1')).counts;
+    expectSum(between, people);
+    const heir = world.ledger.as(successor);
+    if ((await heir.store.campaign('c1'))!.state !== 'finished') {
+      await run({ ...world, ...heir }, { budget });
+    }
+    const { counts } = await heir.store.summary('c1');
+    expectSum(counts, people);
+    expect(counts.queued + counts.started).toBe(0);
+    expect(counts.unknown).toBeLessThanOrEqual(between.started + between.unknown);
+    const got = accepted(world.provider);
+    expect(new Set(got).size).toBe(got.length);
+    expect(mostWithin(arrivals(world.provider), 1000)).toBeLessThanOrEqual(35);
+    // Nobody is passed over in silence: whoever is not known to have got it is failed or unknown.
+    expect(counts.sent + counts.failed + counts.unknown).toBe(people);
+    return end;
+  }
+
+  it.each(['before', 'after'] as const)('%s any operation: nobody gets it twice, nobody is lost', async (moment) => {
+    let died = 0;
+    for (let k = 1; ; k += 1) {
+      const world = await stage(people, mixed);
+      if ((await expectRecovery(world, dyingAfter(world, k, moment))) === 'lived') break;
+      died += 1;
+    }
+    expect(died).toBeGreaterThan(30);
+  });
+
+  it.each(['before', 'after'] as const)('of one operation alone, %s it: the same', async (moment) => {
+    let died = 0;
+    for (let k = 1; k < 400; k += 1) {
+      const world = await stage(people, mixed);
+      if ((await expectRecovery(world, failingAt(world, k, moment))) === 'died') died += 1;
+      else if (died > 30) break;
+    }
+    expect(died).toBeGreaterThan(30);
+  });
+
+  it('writes down what came back although one write failed', async () => {
+    const world = await stage(10, () => ({ back: 200 }));
+    let failed = false;
+    const store = new Proxy(world.store, {
+      get(target, name) {
+        const member = Reflect.get(target, name) as (...args: unknown[]) => unknown;
+        return (...args: unknown[]) => {
+          const step = args[2] as { settled?: unknown[] } | undefined;
+          if (name === 'record' && !failed && (step?.settled?.length ?? 0) > 0) {
+            failed = true;
+            return Promise.reject(new Failure('STORE_FULL', 'the disk is full'));
+          }
+          return Reflect.apply(member, target, args);
+        };
+      },
+    });
+    expect(await failureOf(run({ ...world, store }))).toBe('STORE_FULL');
+    const { counts } = await world.store.summary('c1');
+    expect(counts).toMatchObject({ started: 0, unknown: 0, sent: world.provider.departures.length });
+  });
+});

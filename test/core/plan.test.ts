@@ -1,0 +1,116 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { admit, TurnTaker } from '../../src/core/plan.js';
+import { CLOCK_SKEW_MS } from '../../src/core/window.js';
+import { DAY, exactWindow, fixedRandom, HOUR, NOW } from '../support/fixtures.js';
+
+describe('admit', () => {
+  const at = (openedAt: number) => ({ openedAt, opener: 'message' as const });
+  const open = { reason: null, closesAt: NOW - HOUR + DAY };
+  it.each([
+    ['an open window', at(NOW - HOUR), false, open],
+    ['exactly 24 hours', at(NOW - DAY), false, { reason: 'window_closed' }],
+    ['a millisecond less', at(NOW - DAY + 1), false, { reason: null, closesAt: NOW + 1 }],
+    ['nothing known', null, false, { reason: 'window_unknown' }],
+    ['an opener from the future', at(NOW + CLOCK_SKEW_MS + 1), false, { reason: 'window_unknown' }],
+    ['opted out, window open', at(NOW - HOUR), true, { reason: 'opted_out' }],
+    ['opted out, nothing known', null, true, { reason: 'opted_out' }],
+  ])('session message, %s', (_, last, optedOut, admission) => {
+    expect(admit({ last, optedOut }, NOW, exactWindow, true)).toEqual(admission);
+  });
+
+  it.each([
+    ['a shut window', at(NOW - 9 * DAY), false, { reason: null, closesAt: null }],
+    ['nothing known', null, false, { reason: null, closesAt: null }],
+    ['opted out', null, true, { reason: 'opted_out' }],
+  ])('registered message, %s', (_, last, optedOut, admission) => {
+    expect(admit({ last, optedOut }, NOW, exactWindow, false)).toEqual(admission);
+  });
+});
+
+function reached(closings: readonly (number | null)[], pace: number): number {
+  const turns = new TurnTaker(NOW, pace);
+  for (const closing of closings) turns.take(closing);
+  return turns.taken;
+}
+
+function inOrder(closings: readonly (number | null)[]): (number | null)[] {
+  return [...closings].sort((a, b) => (a ?? Infinity) - (b ?? Infinity));
+}
+
+function permutations<T>(items: readonly T[]): T[][] {
+  if (items.length <= 1) return [[...items]];
+  return items.flatMap((item, index) =>
+    permutations([...items.slice(0, index), ...items.slice(index + 1)]).map((rest) => [item, ...rest]),
+  );
+}
+
+/**
+ * The most people that can be reached, counted another way: each person in turn gets the latest free turn before their
+ * window closes. In whole numbers, so that it shares no rounding with what it judges.
+ */
+function mostReachable(closings: readonly number[], pace: number): number {
+  // free[n]: the latest free turn that is at most n - 1; 0 stands for none.
+  const free = Array.from({ length: closings.length + 1 }, (_, turn) => turn);
+  const latestFree = (turn: number): number => {
+    let root = turn;
+    while (free[root] !== root) root = free[root]!;
+    for (let at = turn; free[at] !== root; ) [at, free[at]] = [free[at]!, root];
+    return root;
+  };
+  let count = 0;
+  for (const closing of closings) {
+    // Turn n (from 0) begins before the closing time if n * 1000 < (closing - NOW) * pace.
+    const turnsBefore = Math.ceil(((closing - NOW) * pace) / 1000);
+    const turn = latestFree(Math.max(0, Math.min(closings.length, turnsBefore)));
+    if (turn === 0) continue;
+    free[turn] = turn - 1;
+    count += 1;
+  }
+  return count;
+}
+
+describe('TurnTaker', () => {
+  it('loses no more people than the best possible order', () => {
+    const closing = fc.option(
+      fc.integer({ min: -1, max: 7 }).map((step) => NOW + step * 500),
+      { freq: 8 },
+    );
+    const people = fc.array(closing, { maxLength: 6 });
+    fc.assert(
+      fc.property(people, fc.constantFrom(0.5, 1, 2, 3), (closings, pace) => {
+        const best = Math.max(0, ...permutations(closings).map((order) => reached(order, pace)));
+        expect(reached(inOrder(closings), pace)).toBe(best);
+      }),
+    );
+    const seven = [1, 9, 2, 9, 3, 5, 4].map((step) => NOW + step * 400);
+    expect(reached(inOrder(seven), 2)).toBe(Math.max(...permutations(seven).map((order) => reached(order, 2))));
+  });
+
+  it('reaches as many of 100,000 people at 35/s as can be, and more than in the order of the sheet', () => {
+    const random = fixedRandom(7);
+    const closings = Array.from({ length: 100_000 }, () => NOW + Math.floor(random.next() ** 2 * HOUR));
+    const most = mostReachable(closings, 35);
+    expect(most).toBeLessThan(closings.length);
+    expect(reached(inOrder(closings), 35)).toBe(most);
+    expect(reached(closings, 35)).toBeLessThan(most);
+  });
+
+  it('gives no turn at the instant of closing, and none to whoever is refused', () => {
+    const turns = new TurnTaker(NOW, 2);
+    expect([NOW, NOW + 1, NOW + 500, NOW + 501, null].map((closing) => turns.take(closing))).toEqual([
+      false,
+      true,
+      false,
+      true,
+      true,
+    ]);
+    expect(turns).toMatchObject({ taken: 3, finishAt: NOW + 1500 });
+  });
+
+  it('ends at once without a limit', () => {
+    const turns = new TurnTaker(NOW, Infinity);
+    expect(turns.take(NOW + 1) && turns.take(null)).toBe(true);
+    expect(turns.finishAt).toBe(NOW);
+  });
+});

@@ -1,0 +1,71 @@
+-- version 1
+
+CREATE TABLE campaigns (
+  number      INTEGER PRIMARY KEY,
+  id          TEXT    NOT NULL UNIQUE,
+  account     TEXT    NOT NULL,
+  -- The whole template as it was approved: later edits of the file must not change a campaign under way.
+  template    TEXT    NOT NULL,
+  variables   TEXT    NOT NULL,
+  source      TEXT    NOT NULL,
+  pace        REAL,
+  state       TEXT    NOT NULL CHECK (state IN ('ready', 'running', 'paused', 'stopped', 'finished')),
+  stop        TEXT,
+  digest      TEXT    NOT NULL,
+  policy      TEXT    NOT NULL,
+  approved_at INTEGER NOT NULL,
+  started_at  INTEGER,
+  finished_at INTEGER
+) STRICT;
+
+CREATE INDEX campaigns_by_digest ON campaigns (account, digest, approved_at);
+
+CREATE TABLE leases (
+  account    TEXT    PRIMARY KEY,
+  fence      INTEGER NOT NULL,
+  holder     TEXT,
+  expires_at INTEGER NOT NULL,
+  -- Before this instant no message may leave, so that the pace holds from one owner to the next.
+  free_at    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE messages (
+  campaign    INTEGER NOT NULL REFERENCES campaigns (number) ON DELETE CASCADE,
+  seq         INTEGER NOT NULL,
+  user_id     TEXT    NOT NULL,
+  "values"    TEXT    NOT NULL,
+  state       TEXT    NOT NULL CHECK (state IN ('queued', 'started', 'sent', 'failed', 'skipped', 'unknown')),
+  reason      TEXT,
+  opener      TEXT,
+  closes_at   INTEGER,
+  not_before  INTEGER,
+  attempts    INTEGER NOT NULL DEFAULT 0,
+  -- The fence of the lease under which the row was started; settling needs the same.
+  fence       INTEGER,
+  started_at  INTEGER,
+  settled_at  INTEGER,
+  message_id  TEXT,
+  error       TEXT,
+  PRIMARY KEY (campaign, seq),
+  CHECK ((state = 'skipped') = (reason IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX messages_one_per_person ON messages (user_id, campaign)
+  WHERE reason IS NULL OR reason NOT IN ('duplicate', 'invalid');
+
+CREATE INDEX messages_queue ON messages (campaign, closes_at, seq) WHERE state = 'queued';
+
+CREATE TABLE opt_outs (
+  account  TEXT    NOT NULL,
+  user_id  TEXT    NOT NULL,
+  since    INTEGER NOT NULL,
+  PRIMARY KEY (account, user_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE windows (
+  account   TEXT    NOT NULL,
+  user_id   TEXT    NOT NULL,
+  opener    TEXT    NOT NULL,
+  opened_at INTEGER NOT NULL,
+  PRIMARY KEY (account, user_id, opener)
+) STRICT, WITHOUT ROWID;

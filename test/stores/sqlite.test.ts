@@ -1,0 +1,19 @@
+import { living, openLedger, successor } from '../support/fixtures.js';
+import { storeContract } from '../support/store-contract.js';
+
+storeContract('SQLite', () => {
+  const { store, engine, as, sql } = openLedger();
+  return Promise.resolve({
+    store,
+    engine,
+    other: (about) => Promise.resolve(as(about === 'others gone' ? successor : { ...living, name: 'host/3' })),
+    optOut: (account, userId) => {
+      sql('INSERT INTO opt_outs (account, user_id, since) VALUES (?, ?, 0)', account, userId);
+      return Promise.resolve();
+    },
+    pause: (campaign) => {
+      sql(`UPDATE campaigns SET state = 'paused' WHERE id = ?`, campaign);
+      return Promise.resolve();
+    },
+  });
+});

@@ -1,0 +1,104 @@
+/** A campaign that a test sends, kills, resumes and finally judges: its folder, its ledger, its processes. */
+import { expect, onTestFinished } from 'vitest';
+import { pagecast, start, until, type Running, type SandboxProcess } from './process.js';
+import { Ledger } from './workspace-ledger.js';
+import { accountsAt, orderSheet, testWorkspace, windowLog, type TestWorkspace } from './workspace.js';
+
+export const SEND = [
+  'send',
+  '--template',
+  'order_update',
+  '--lang',
+  'en_US',
+  '--from',
+  'page',
+  '--sheet',
+  'orders.csv',
+];
+const CONSENT = ['--accept-policy', '--max-failures', '100000'];
+
+/** A campaign that is about to be sent: its folder, and the ledger it will have. */
+export class Trial {
+  readonly workspace: TestWorkspace;
+  readonly ledger: Ledger;
+  readonly pace: string;
+  readonly people: number;
+
+  private constructor(workspace: TestWorkspace, ledger: Ledger, pace: string, people: number) {
+    this.workspace = workspace;
+    this.ledger = ledger;
+    this.pace = pace;
+    this.people = people;
+  }
+
+  /** @param first so that no two trials on one sandbox write to the same people */
+  static async make(sandbox: SandboxProcess, pace: string, people: number, first = 0): Promise<Trial> {
+    const workspace = await testWorkspace(accountsAt({ page: sandbox.url }));
+    await workspace.write('orders.csv', orderSheet(people, first));
+    await workspace.write('windows.csv', windowLog(people, first));
+    const { status, stderr } = await pagecast(workspace, ['window', 'import', 'windows.csv', '--account', 'page']);
+    expect(status, stderr).toBe(0);
+    const ledger = new Ledger(workspace);
+    onTestFinished(() => ledger.close());
+    return new Trial(workspace, ledger, pace, people);
+  }
+
+  /** Sends, or goes on where the last run ended. */
+  begin(): Running {
+    const campaign = this.ledger.campaign();
+    return start(
+      this.workspace,
+      campaign
+        ? ['campaign', 'resume', campaign.id, '--max-failures', '100000']
+        : [...SEND, ...CONSENT, '--confirm-count', String(this.people), '--pace', this.pace],
+    );
+  }
+
+  get finished(): boolean {
+    return this.ledger.campaign()?.state === 'finished';
+  }
+
+  get started(): number {
+    return this.ledger.campaign()?.rows['started'] ?? 0;
+  }
+
+  /** Rows whose outcome was lost with a run that died: those found so by a later run, and those not yet found. */
+  get lost(): number {
+    const campaign = this.ledger.campaign();
+    if (!campaign) return 0;
+    const died = this.ledger.rows(campaign.id).filter((row) => row.code === 'RUN_DIED' && row.state === 'unknown');
+    return died.length + this.started;
+  }
+
+  /** How many calls a run of this pace has under way at most (app/run.ts). */
+  get mostUnderWay(): number {
+    const perSecond = this.pace === 'unlimited' ? Infinity : Number(this.pace.replace('/s', ''));
+    return Math.max(4, Math.min(64, Math.ceil(perSecond * 2)));
+  }
+
+  async underWay(running: Running): Promise<void> {
+    const before = this.ledger.tried();
+    let over = false;
+    void running.ended.then(() => (over = true));
+    await until('the first message of a run', () => over || this.ledger.tried() > before, 30_000);
+  }
+
+  /** What must hold once the campaign is finished. */
+  async judge(sandbox: SandboxProcess): Promise<void> {
+    const campaign = this.ledger.campaign();
+    expect(campaign?.state).toBe('finished');
+    expect(campaign?.total).toBe(this.people);
+    const rows = this.ledger.rows(campaign!.id);
+    expect(new Set(rows.map((row) => row.state))).not.toContain('queued');
+    expect(new Set(rows.map((row) => row.state))).not.toContain('started');
+
+    const received = new Map<string, string[]>();
+    for (const { user, mid } of await sandbox.received()) received.set(user, [...(received.get(user) ?? []), mid]);
+    for (const { user, state, messageId } of rows) {
+      const mids = received.get(user) ?? [];
+      expect(mids.length, `${user} is ${state} and received ${mids.join(', ')}`).toBeLessThanOrEqual(1);
+      if (state === 'sent') expect(mids).toEqual([messageId]);
+      if (state === 'failed' || state === 'skipped') expect(mids).toEqual([]);
+    }
+  }
+}
