@@ -1,6 +1,6 @@
 /** The made-up people and the template that the measurements share. */
 
-import { setImmediate, setTimeout } from 'node:timers/promises';
+import { setTimeout } from 'node:timers/promises';
 
 /** A 17-digit id, different for each number. */
 export const userId = (index) => String(10_000_000_000_000_003n + BigInt(index) * 7_919_113n);
@@ -25,7 +25,6 @@ export const account = { name: 'bench', channel: 'messenger', provider: 'sandbox
 export const clock = {
   now: () => Date.now(),
   sleep: (ms, signal) => setTimeout(ms, undefined, { signal }).catch(() => undefined),
-  yield: () => setImmediate(),
 };
 export const random = { next: () => Math.random() };
 export const holder = { name: `bench/${process.pid}`, mayBeAlive: () => true };

@@ -14,8 +14,6 @@ export interface Clock {
   now(): number;
   /** Resolves after `ms`, or at once when the signal aborts; never rejects. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
-  /** Resolves when the events that are due already have been dealt with. */
-  yield(): Promise<void>;
 }
 
 export interface Random {

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { isError, type Finding, type FindingCode, type SheetLimits } from '../core/finding.js';
 import { Failure } from '../core/failure.js';
 import { admit, everybodyInTime, finishTime, SKIP_REASONS, TurnTaker, type SkipReason } from '../core/plan.js';
+import { paceOf } from '../core/pacing.js';
 import { bulkBlock, needsOpenWindow } from '../core/policy.js';
 import { hashTexts, type RowResult } from '../core/sheet.js';
 import { checkTemplate, compileTemplate, type Message, type Template } from '../core/template.js';
@@ -76,6 +77,7 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
     );
   }
   const startAt = clock.now();
+  const pace = paceOf(template, request.pace);
   const campaign = campaignId(startAt, world.random);
   const compiled = compileTemplate(template);
   const variables = compiled.variables.map((variable) => variable.name);
@@ -84,7 +86,7 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
     account: account.name,
     template,
     source: request.source.kind === 'sheet' ? request.source.path : 'typed in',
-    pace: request.pace,
+    pace,
     variables,
   });
   try {
@@ -132,12 +134,8 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
     const report = await check(world.sheets, request, stage);
     const usable = report.recipients > 0 && (report.ok || (request.skipInvalid && !report.findings.some(concernsFile)));
     if (!usable) await store.discard(campaign);
-    else if (!everybodyInTime(Float64Array.from(closings).sort(), startAt, request.pace)) {
-      skip.window_closes_before_turn = await leaveOutWhoIsTooLate(
-        store,
-        campaign,
-        new TurnTaker(startAt, request.pace),
-      );
+    else if (!everybodyInTime(Float64Array.from(closings).sort(), startAt, pace)) {
+      skip.window_closes_before_turn = await leaveOutWhoIsTooLate(store, campaign, new TurnTaker(startAt, pace));
     }
     const send = usable ? closings.length - skip.window_closes_before_turn : 0;
     return {
@@ -148,9 +146,9 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
       rows: report.rows,
       send,
       skip,
-      pace: request.pace,
+      pace,
       startAt,
-      finishAt: finishTime(startAt, send, request.pace),
+      finishAt: finishTime(startAt, send, pace),
       digest: digest.value(),
       findings: report.findings,
       counts: report.counts,

@@ -36,6 +36,8 @@ import type {
 } from '../ports.js';
 
 const RENEW_EVERY_MS = 5000;
+/** Every durable step waits for the disk. At full speed the answers of so long share one. */
+const STEP_EVERY_MS = 15;
 
 export interface RunWorld {
   store: Store;
@@ -111,6 +113,7 @@ class Run {
   #underWay = 0;
   #stop: Extract<End, { state: 'stopped' }> | null = null;
   #waitUntil = 0;
+  #steppedAt = 0;
   /** Pauses in a row that no success has ended. */
   #pauses = 0;
   #wake: () => void = () => undefined;
@@ -125,7 +128,7 @@ class Run {
     this.#compiled = compileTemplate(campaign.template);
     this.#watch = new FailureWatch(request.budget);
     // Enough calls under way for answers that take two seconds.
-    this.#concurrency = Math.max(4, Math.min(64, Math.ceil(campaign.pace * 2)));
+    this.#concurrency = Math.max(4, Math.min(256, Math.ceil(campaign.pace * 2)));
     this.#limit = pLimit(this.#concurrency);
   }
 
@@ -165,6 +168,7 @@ class Run {
       if (settled.length + start.length + skip.length > 0) {
         const started = start.map((row) => row.seq);
         const step = { settled, started, skipped: skip };
+        this.#steppedAt = now;
         pausedElsewhere = !(await store.record(this.#lease, this.#campaign.id, step, now));
         this.#answered.splice(0, settled.length);
         this.#underWay -= settled.length;
@@ -308,8 +312,8 @@ class Run {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
-      // Answers that are in already settle in the same durable step; each step waits for the disk.
-      await clock.yield();
+      const rest = this.#steppedAt + STEP_EVERY_MS - clock.now();
+      if (rest > 0) await clock.sleep(rest);
     }
     this.#wake = () => undefined;
   }

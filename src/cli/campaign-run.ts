@@ -1,6 +1,6 @@
 /** Runs a campaign for a person or a script: progress, Ctrl-C, the report, and the exit status. */
 import { runCampaign, type RunResult } from '../app/run.js';
-import { DEFAULT_BUDGET, finishedStatus, parseBudget, STOP_STATUS } from '../core/delivery.js';
+import { DEFAULT_BUDGET, finishedStatus, parseBudget, STOP_STATUS, type FailureBudget } from '../core/delivery.js';
 import { EXIT, Failure, type ExitStatus } from '../core/failure.js';
 import type { Campaign, CampaignSummary } from '../ports.js';
 import type { Context } from './context.js';
@@ -21,17 +21,21 @@ export async function runAndReport(context: Context, campaign: Campaign, options
   return runStatus(result, options.strict === true);
 }
 
+/** Read before anything is approved or queued again, so that a mistyped limit leaves nothing behind. @throws Failure USAGE */
+export function failureBudget({ maxFailures }: RunOptions): FailureBudget {
+  const budget = maxFailures === undefined ? DEFAULT_BUDGET : parseBudget(maxFailures);
+  if (budget) return budget;
+  throw new Failure(
+    'USAGE',
+    `"${maxFailures ?? ''}" is no limit for failures.`,
+    'Write --max-failures 25, 10% or 25,10%.',
+  );
+}
+
 /** Sends what a campaign has queued, with a progress line; Ctrl-C pauses it. */
 export async function runWithProgress(context: Context, campaign: Campaign, options: RunOptions): Promise<RunResult> {
   const { terminal, clock, random } = context;
-  const budget = options.maxFailures === undefined ? DEFAULT_BUDGET : parseBudget(options.maxFailures);
-  if (!budget) {
-    throw new Failure(
-      'USAGE',
-      `"${options.maxFailures ?? ''}" is no limit for failures.`,
-      'Write --max-failures 25, 10% or 25,10%.',
-    );
-  }
+  const budget = failureBudget(options);
   const { store, engine } = await context.store();
   const provider = await context.provider(await context.account(campaign.account));
   const { window } = await context.workspace();

@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
-import { setImmediate as yieldNow, setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../core/failure.js';
 import type { SheetLimits } from '../core/finding.js';
 import type { Account, Clock, Provider, Random, Sheets, TemplateEntry, TemplateListing } from '../ports.js';
@@ -33,7 +33,6 @@ export class Context {
     // Longer sleeps than a timer can hold are cut; every caller looks at the clock again.
     sleep: (ms, signal) =>
       sleep(Math.max(0, Math.min(ms, 2 ** 31 - 1)), undefined, signal && { signal }).catch(() => undefined),
-    yield: () => yieldNow(),
   };
   readonly random: Random = { next: () => Math.random() };
   readonly cwd: string;

@@ -1,5 +1,6 @@
 /** Options that several commands share, and how their values are read. */
 import { Failure } from '../core/failure.js';
+import { parsePace } from '../core/pacing.js';
 
 export interface RunOptions {
   maxFailures?: string;
@@ -38,12 +39,10 @@ export function parsePairs(pairs: readonly string[]): Record<string, string> {
   return values;
 }
 
-/** Reads a pace such as `35/s`, `30/m`, `20` (a second) or `unlimited`. @returns messages a second */
-export function parsePace(text: string): number {
-  if (text === 'unlimited') return Infinity;
-  const match = /^(\d{1,6}(?:\.\d{1,6})?)(?:\/([sm]))?$/.exec(text);
-  const perSecond = match ? Number(match[1]) / (match[2] === 'm' ? 60 : 1) : 0;
-  if (perSecond > 0) return perSecond;
+/** @returns messages a second */
+export function readPace(text: string): number {
+  const pace = parsePace(text);
+  if (pace !== null) return pace;
   throw new Failure('USAGE', `"${text}" is no pace.`, 'Write --pace 20/s, 30/m or unlimited.');
 }
 

@@ -8,6 +8,27 @@
  *   longer than the fastest answer its answer took bounds how long it was held up.
  */
 
+import type { Template } from './template.js';
+
+/** Messages a second above which a Messenger Page is cut off. */
+export const PAGE_LIMIT = 40;
+/** Audio and video are taken more slowly (Messenger Platform, rate limiting: 10 calls a second). */
+const HEAVY_MEDIA_LIMIT = 10;
+
+/** Reads `35/s`, `30/m`, `20` (a second) or `unlimited`. @returns messages a second, `Infinity` for no limit; null for none of these */
+export function parsePace(text: string): number | null {
+  if (text === 'unlimited') return Infinity;
+  const match = /^(\d{1,6}(?:\.\d{1,6})?)(?:\/([sm]))?$/.exec(text);
+  const perSecond = match ? Number(match[1]) / (match[2] === 'm' ? 60 : 1) : 0;
+  return perSecond > 0 ? perSecond : null;
+}
+
+/** The pace at which a template may go out on an account of the given pace. */
+export function paceOf(template: Template, accountPace: number): number {
+  const heavy = template.media?.type === 'audio' || template.media?.type === 'video';
+  return heavy ? Math.min(accountPace, HEAVY_MEDIA_LIMIT) : accountPace;
+}
+
 const CATCH_UP_MS = 100;
 /** Covers timer rounding at both ends. */
 const SAFETY_MS = 4;

@@ -3,6 +3,7 @@
  * file becomes rows is the business of `sheets/`.
  */
 import { finding, type Finding } from './finding.js';
+import { IdTable } from './id-table.js';
 import { badLinks, exceededLimits, type Channel, type CompiledTemplate } from './template.js';
 
 /**
@@ -88,8 +89,8 @@ export class RowChecker {
   readonly #channel: Channel;
   readonly #header: readonly string[];
   readonly #markColumn: number;
-  /** For each id the place in the two lists below; two lists of numbers weigh far less than a million objects. */
-  readonly #seen = new Map<string, number>();
+  readonly #seen = new IdTable();
+  /** By the entries of `#seen`. */
   readonly #firstRows: number[] = [];
   readonly #hashes: number[] = [];
   #longIds = 0;
@@ -204,14 +205,13 @@ export class RowChecker {
 
   #duplicate(row: number, userId: string, values: readonly string[], findings: Finding[]): void {
     const hash = hashTexts(values);
-    const known = this.#seen.get(userId);
-    if (known === undefined) {
-      this.#seen.set(userId, this.#firstRows.length);
+    const { entry, isNew } = this.#seen.entryOf(userId);
+    if (isNew) {
       this.#firstRows.push(row);
       this.#hashes.push(hash);
       return;
     }
-    const args = { firstRow: this.#firstRows[known] ?? 0, sameValues: this.#hashes[known] === hash };
+    const args = { firstRow: this.#firstRows[entry] ?? 0, sameValues: this.#hashes[entry] === hash };
     findings.push(finding('ID_DUPLICATE', args, { row, column: idHeader(this.#channel) }));
   }
 }

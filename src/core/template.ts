@@ -305,12 +305,13 @@ export function checkTemplate(template: Template): Finding[] {
   const used = usedVariables(template);
 
   for (const { part, text } of texts(template)) {
+    // A brace that stays beside a variable (`{{{name}}}`) would be sent, so it counts as well; no text holds an asterism.
     const literal = parseText(text)
-      .map((piece) => ('literal' in piece ? piece.literal : ''))
-      .join('\u0000');
-    // `{{{name}}}` would send a brace on either side of the value.
-    if (/\{\{|\}\}|\{\u0000|\u0000\}/.test(literal))
+      .map((piece) => ('literal' in piece ? piece.literal : '⁂'))
+      .join('');
+    if (/\{\{|\}\}|\{⁂|⁂\}/.test(literal)) {
       findings.push(finding('VARIABLE_SYNTAX', { text }, { column: part }));
+    }
   }
   const declared = new Set(template.variables.map((variable) => variable.name));
   for (const { name } of used) {

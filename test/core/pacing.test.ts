@@ -37,7 +37,11 @@ function send(pacer: Pacer, start: number, trips: readonly Trip[]): { left: numb
 }
 
 const trip = fc.record({
-  late: fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, fc.integer({ min: 0, max: 30 }), fc.integer({ min: 0, max: 2000 })),
+  late: fc.oneof(
+    { weight: 5, arbitrary: fc.constant(0) },
+    fc.integer({ min: 0, max: 30 }),
+    fc.integer({ min: 0, max: 2000 }),
+  ),
   heldUp: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.integer({ min: 0, max: 250 })),
   answerHeldUp: fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, fc.integer({ min: 0, max: 3000 })),
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { admit, TurnTaker } from '../../src/core/plan.js';
+import { admit, everybodyInTime, finishTime, TurnTaker } from '../../src/core/plan.js';
 import { CLOCK_SKEW_MS } from '../../src/core/window.js';
 import { DAY, exactWindow, fixedRandom, HOUR, NOW } from '../support/fixtures.js';
 
@@ -30,8 +30,7 @@ describe('admit', () => {
 
 function reached(closings: readonly (number | null)[], pace: number): number {
   const turns = new TurnTaker(NOW, pace);
-  for (const closing of closings) turns.take(closing);
-  return turns.taken;
+  return closings.filter((closing) => turns.take(closing)).length;
 }
 
 function inOrder(closings: readonly (number | null)[]): (number | null)[] {
@@ -55,7 +54,7 @@ function mostReachable(closings: readonly number[], pace: number): number {
   const latestFree = (turn: number): number => {
     let root = turn;
     while (free[root] !== root) root = free[root]!;
-    for (let at = turn; free[at] !== root; ) [at, free[at]] = [free[at]!, root];
+    for (let at = turn; free[at] !== root;) [at, free[at]] = [free[at]!, root];
     return root;
   };
   let count = 0;
@@ -98,19 +97,36 @@ describe('TurnTaker', () => {
 
   it('gives no turn at the instant of closing, and none to whoever is refused', () => {
     const turns = new TurnTaker(NOW, 2);
-    expect([NOW, NOW + 1, NOW + 500, NOW + 501, null].map((closing) => turns.take(closing))).toEqual([
-      false,
-      true,
-      false,
-      true,
-      true,
-    ]);
-    expect(turns).toMatchObject({ taken: 3, finishAt: NOW + 1500 });
+    const closings = [NOW, NOW + 1, NOW + 500, NOW + 501, null];
+    expect(closings.map((closing) => turns.take(closing))).toEqual([false, true, false, true, true]);
   });
 
-  it('ends at once without a limit', () => {
-    const turns = new TurnTaker(NOW, Infinity);
-    expect(turns.take(NOW + 1) && turns.take(null)).toBe(true);
-    expect(turns.finishAt).toBe(NOW);
+  it('gives everybody a turn without a limit, unless their window is shut already', () => {
+    expect(reached([NOW + 1, NOW, NOW + 1, null], Infinity)).toBe(3);
+  });
+});
+
+describe('everybodyInTime', () => {
+  it('says whether the turns lose nobody', () => {
+    const closing = fc.integer({ min: -1, max: 3000 }).map((ms) => NOW + ms);
+    fc.assert(
+      fc.property(fc.array(closing, { maxLength: 6 }), fc.constantFrom(1, 3, 35, Infinity), (closings, pace) => {
+        const sorted = Float64Array.from(closings).sort();
+        expect(everybodyInTime(sorted, NOW, pace)).toBe(reached([...sorted], pace) === closings.length);
+      }),
+    );
+    expect(everybodyInTime(Float64Array.of(NOW + 1, Infinity), NOW, 0.001)).toBe(true);
+  });
+});
+
+describe('finishTime', () => {
+  it.each([
+    [0, 35, 0],
+    [70, 35, 2000],
+    [1, 35, 29],
+    [3, 0.5, 6000],
+    [9, Infinity, 0],
+  ])('of %i turns at %d/s is %i ms later', (turns, pace, ms) => {
+    expect(finishTime(NOW, turns, pace)).toBe(NOW + ms);
   });
 });

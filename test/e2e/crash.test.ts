@@ -5,18 +5,10 @@
 import { randomInt } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { SeedInput } from '../../src/sandbox/seed.js';
-import {
-  pagecast,
-  pause,
-  sandboxProcess,
-  start,
-  until,
-  type Running,
-  type SandboxProcess,
-} from '../support/process.js';
+import { pagecast, pause, sandboxProcess, until } from '../support/process.js';
 import { seededRandom } from '../support/sandbox-harness.js';
-import { Ledger } from '../support/workspace-ledger.js';
-import { accountsAt, orderSheet, testWorkspace, windowLog, type TestWorkspace } from '../support/workspace.js';
+import { testWorkspace } from '../support/workspace.js';
+import { Trial } from '../support/workspace-trial.js';
 
 const PEOPLE = 500;
 const KILLS = 100;

@@ -130,14 +130,14 @@ describe('opening', () => {
     expect(await failureOf(use)).toBe('STORE_UNREADABLE');
   });
 
-  it.each<[string, (path: string) => void]>([
-    ['the file may not be written to', (path) => chmodSync(path, 0o444)],
-    ['the folder may not be written to', (path) => (chmodSync(path, 0o666), chmodSync(dirname(path), 0o555))],
-    ['the file may not be read', (path) => chmodSync(path, 0o000)],
-  ])('says that %s', async (_, protect) => {
+  it.each([
+    ['the file may not be written to', 0o444, 0o777],
+    ['the folder may not be written to', 0o666, 0o555],
+    ['the file may not be read', 0o000, 0o777],
+  ])('says that %s', async (_, fileMode, folderMode) => {
     const path = closedStore();
-    chmodSync(dirname(path), 0o777);
-    protect(path);
+    chmodSync(path, fileMode);
+    chmodSync(dirname(path), folderMode);
     const write = async (): Promise<void> => {
       const { store } = await openStore(`sqlite:${path}`, '.', living);
       onTestFinished(() => store.close());
@@ -278,7 +278,11 @@ describe('using', () => {
   it('lets errors that are not of the database through as they are', () => {
     const { file } = openLedger();
     const mine = new TypeError('a fault in pagecast');
-    expect(() => file.guard(() => { throw mine; })).toThrow(mine);
+    expect(() =>
+      file.guard(() => {
+        throw mine;
+      }),
+    ).toThrow(mine);
   });
 
   it('keeps nothing of a write that throws', async () => {

@@ -4,7 +4,17 @@ import type { NewCampaign, OpenerEvent, StagedRow } from '../../src/ports.js';
 import { runCampaign, type RunRequest, type RunResult, type RunWorld } from '../../src/app/run.js';
 import { FakeClock } from './fake-clock.js';
 import { FakeProvider, type Script } from './fake-provider.js';
-import { account, exactWindow, fixedRandom, HOUR, NOW, openLedger, readyCampaign, rows, type OpenLedger } from './fixtures.js';
+import {
+  account,
+  exactWindow,
+  fixedRandom,
+  HOUR,
+  NOW,
+  openLedger,
+  readyCampaign,
+  rows,
+  type OpenLedger,
+} from './fixtures.js';
 
 export interface Stage extends RunWorld {
   ledger: OpenLedger;
@@ -15,7 +25,12 @@ export interface Stage extends RunWorld {
 /** A campaign `c1` for so many people, all of whom wrote an hour ago. */
 export async function stage(people: number, script?: Script, change: Partial<NewCampaign> = {}): Promise<Stage> {
   const staged = rows(people, () => ({ closesAt: NOW + 23 * HOUR }));
-  return stageRows(staged, staged.map(({ userId }) => wrote(userId, NOW - HOUR)), script, change);
+  return stageRows(
+    staged,
+    staged.map(({ userId }) => wrote(userId, NOW - HOUR)),
+    script,
+    change,
+  );
 }
 
 export async function stageRows(

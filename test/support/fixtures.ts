@@ -1,5 +1,5 @@
 /** What the tests of the ledger and of the use cases start from: an account, a template, people, a store. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -103,7 +103,9 @@ export async function collect<T>(batches: AsyncIterable<T[]>): Promise<T[]> {
 }
 
 /** The code of the Failure that a promise ends with, or what it ended with instead. */
-export async function failureOf(work: Promise<unknown> | (() => unknown)): Promise<FailureCode | { notAFailure: unknown }> {
+export async function failureOf(
+  work: Promise<unknown> | (() => unknown),
+): Promise<FailureCode | { notAFailure: unknown }> {
   try {
     return { notAFailure: await (typeof work === 'function' ? work() : work) };
   } catch (error) {
@@ -129,14 +131,28 @@ export interface OpenLedger {
   store: Store;
   engine: Engine;
   /** The same ledger for another process. */
-  as(holder: Holder): { store: Store; engine: Engine };
+  as: (holder: Holder) => { store: Store; engine: Engine };
   /** SQL behind the store's back, for what no operation does yet. */
-  sql(text: string, ...values: unknown[]): void;
+  sql: (text: string, ...values: unknown[]) => void;
+}
+
+let migrated: Buffer | undefined;
+
+/** What an empty store's file holds; made once, as making it waits for the disk. */
+function emptyStore(): Buffer {
+  if (migrated === undefined) {
+    const folder = mkdtempSync(join(tmpdir(), 'pagecast-test-'));
+    new SqliteDatabase(join(folder, 'pagecast.db')).connection.close();
+    migrated = readFileSync(join(folder, 'pagecast.db'));
+    rmSync(folder, { recursive: true });
+  }
+  return migrated;
 }
 
 /** A real SQLite file that goes away with the test. Nobody pulls the plug in these tests, so it need not wait for the disk. */
-export function openLedger(folder = temporaryFolder()): OpenLedger {
-  const path = join(folder, 'pagecast.db');
+export function openLedger(): OpenLedger {
+  const path = join(temporaryFolder(), 'pagecast.db');
+  writeFileSync(path, emptyStore());
   const opened: SqliteDatabase[] = [];
   const open = (): SqliteDatabase => {
     const file = new SqliteDatabase(path);

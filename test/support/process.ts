@@ -67,7 +67,7 @@ export function start(workspace: TestWorkspace, args: readonly string[], options
       resolve({ status: code ?? 128 + (SIGNAL_NUMBER[signal!] ?? 0), signal, stdout, stderr });
     });
   });
-  workspace.atEnd(() => child.kill('SIGKILL'));
+  workspace.atEnd(() => void child.kill('SIGKILL'));
   return {
     pid: child.pid ?? 0,
     child,

@@ -31,10 +31,10 @@ export interface Ledger {
 
 export interface StoreUnderTest extends Ledger {
   /** The same database for another process. `gone`: it knows that whoever else holds an account is dead. */
-  other(about: 'all alive' | 'others gone'): Promise<Ledger>;
+  other: (about: 'all alive' | 'others gone') => Promise<Ledger>;
   /** What no operation does yet. */
-  optOut(account: string, userId: string): Promise<void>;
-  pause(campaign: string): Promise<void>;
+  optOut: (account: string, userId: string) => Promise<void>;
+  pause: (campaign: string) => Promise<void>;
 }
 
 const PAGE = account.name;
@@ -118,7 +118,10 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     it('lists everybody once, however many they are', async () => {
       const { store } = await open();
       const ids = Array.from({ length: 10_001 }, (_, index) => user(index));
-      await store.recordOpeners(PAGE, ids.flatMap((id) => [event(NOW, 'message', id), event(NOW, 'ad', id)]));
+      await store.recordOpeners(
+        PAGE,
+        ids.flatMap((id) => [event(NOW, 'message', id), event(NOW, 'ad', id)]),
+      );
       await store.recordOpeners('other-page', [event(NOW, 'message', user(99_999))]);
       expect((await collect(store.people(PAGE))).sort()).toEqual(ids.sort());
       expect(await collect(store.people('nobody'))).toEqual([]);
@@ -153,11 +156,18 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const { store } = await open();
       await store.draft(newCampaign('c1'));
       // Many rows close together, so that batches end between equal closing times.
-      await store.stage('c1', rows(10_003, (seq) => ({ closesAt: NOW + (seq % 3) })));
+      await store.stage(
+        'c1',
+        rows(10_003, (seq) => ({ closesAt: NOW + (seq % 3) })),
+      );
       const seen: number[] = [];
       for await (const places of store.order('c1')) {
         seen.push(...seqs(places));
-        await store.leaveOut('c1', seqs(places).filter((seq) => seq % 2 === 0), 'window_closed');
+        await store.leaveOut(
+          'c1',
+          seqs(places).filter((seq) => seq % 2 === 0),
+          'window_closed',
+        );
       }
       expect(seen).toHaveLength(10_003);
       expect(new Set(seen).size).toBe(10_003);
@@ -178,7 +188,8 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
 
     it('keeps every row that repeats an id and is left out for it', async () => {
       const { store } = await open();
-      const again = (seq: number, reason: SkipReason): StagedRow => row(seq, { userId: user(1), reason, closesAt: null });
+      const again = (seq: number, reason: SkipReason): StagedRow =>
+        row(seq, { userId: user(1), reason, closesAt: null });
       await readyCampaign(store, [again(3, 'invalid'), row(1), again(2, 'duplicate'), again(4, 'duplicate')]);
       expect((await store.summary('c1')).skip).toEqual({ duplicate: 2, invalid: 1 });
     });
@@ -249,7 +260,10 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
 
     it('keeps plans apart, and forgets those that are thrown away', async () => {
       const { store } = await open();
-      for (const [id, count] of [['c1', 2], ['c2', 3]] as const) {
+      for (const [id, count] of [
+        ['c1', 2],
+        ['c2', 3],
+      ] as const) {
         await store.draft(newCampaign(id));
         await store.stage(id, rows(count));
       }
@@ -440,7 +454,9 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     it('may settle a row and start it again in one step', async () => {
       const { store, lease } = await running(rows(1));
       await store.record(lease, 'c1', step({ started: [1] }), NOW);
-      expect(await store.record(lease, 'c1', step({ settled: [settledAs(1, 'queued')], started: [1] }), NOW)).toBe(true);
+      expect(await store.record(lease, 'c1', step({ settled: [settledAs(1, 'queued')], started: [1] }), NOW)).toBe(
+        true,
+      );
       expect(await collect(store.messages({}))).toMatchObject([{ state: 'started', attempts: 2 }]);
     });
 
@@ -503,7 +519,9 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         fc.record({
           start: fc.nat(3),
           skip: fc.option(fc.constantFrom(...SKIP_REASONS)),
-          settle: fc.array(fc.constantFrom<Settlement['state']>('sent', 'failed', 'unknown', 'queued'), { maxLength: 3 }),
+          settle: fc.array(fc.constantFrom<Settlement['state']>('sent', 'failed', 'unknown', 'queued'), {
+            maxLength: 3,
+          }),
           requeue: fc.boolean(),
         }),
         { maxLength: 8 },
@@ -663,10 +681,20 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         if (state !== 'started') await store.record(lease, 'c1', step({ settled: [settledAs(1, state)] }), NOW);
       }
       const before = await collect(store.messages({}));
-      expect(await store.requeue('c1', [{ seq: 1, closesAt: NOW + 2 * DAY }, { seq: 9, closesAt: null }])).toBe(
-        allowed ? 1 : 0,
-      );
-      const back = { state: 'queued', reason: null, attempts: 0, error: null, settledAt: null, closesAt: NOW + 2 * DAY };
+      expect(
+        await store.requeue('c1', [
+          { seq: 1, closesAt: NOW + 2 * DAY },
+          { seq: 9, closesAt: null },
+        ]),
+      ).toBe(allowed ? 1 : 0);
+      const back = {
+        state: 'queued',
+        reason: null,
+        attempts: 0,
+        error: null,
+        settledAt: null,
+        closesAt: NOW + 2 * DAY,
+      };
       expect(await collect(store.messages({}))).toEqual(allowed ? [{ ...before[0], ...back }] : before);
     });
 

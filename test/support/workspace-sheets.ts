@@ -1,5 +1,6 @@
 /** Recipient sheets for the starter `order_update`, good and bad, as they come back from people and programs. */
-import exceljs from 'exceljs';
+import { readFile, writeFile } from 'node:fs/promises';
+import yauzl from 'yauzl';
 import { MAIN, parts, relation, relationsXml, sheetXml, textRow, workbook, zip } from './workbooks.js';
 import { personId } from './workspace.js';
 
@@ -64,15 +65,25 @@ export function styledBlankRows(filled: readonly string[][]): Promise<Buffer> {
   });
 }
 
-/** Fills in a workbook that pagecast has made, with another library, keeping all else. */
+/** Fills in a workbook that pagecast has made, as a spreadsheet program would: only the cells of its rows change. */
 export async function fillIn(file: string, ...rows: string[][]): Promise<void> {
-  const book = new exceljs.Workbook();
-  await book.xlsx.readFile(file);
-  const sheet = book.worksheets[0]!;
-  rows.forEach((row, index) => {
-    row.forEach((text, column) => {
-      sheet.getCell(index + 2, column + 1).value = text;
-    });
-  });
-  await book.xlsx.writeFile(file);
+  const made = await unzip(await readFile(file));
+  const name = 'xl/worksheets/sheet1.xml';
+  const sheet = made[name]?.toString() ?? '';
+  const filled = rows.map((row, index) => textRow(index + 2, ...row)).join('');
+  const changed = sheet.replace('</sheetData>', `${filled}</sheetData>`);
+  if (changed === sheet) throw new Error(`there are no rows in ${Object.keys(made).join(', ')}`);
+  await writeFile(file, await zip({ ...made, [name]: changed }));
+}
+
+async function unzip(bytes: Buffer): Promise<Record<string, Buffer>> {
+  const file = await yauzl.fromBufferPromise(bytes, {});
+  const made: Record<string, Buffer> = {};
+  for await (const entry of file.eachEntry()) {
+    if (entry.fileName.endsWith('/')) continue;
+    const chunks: Buffer[] = [];
+    for await (const chunk of await file.openReadStreamPromise(entry)) chunks.push(chunk as Buffer);
+    made[entry.fileName] = Buffer.concat(chunks);
+  }
+  return made;
 }

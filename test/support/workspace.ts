@@ -13,7 +13,7 @@ export interface TestWorkspace {
   /** Writes a file of the workspace. @returns its path */
   write: (name: string, content: string | Buffer) => Promise<string>;
   /** Has something done when the folder's time is over. */
-  atEnd: (work: () => unknown) => void;
+  atEnd: (work: () => void | Promise<void>) => void;
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { planRetry, type RetryableState } from '../../app/retry.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import type { Campaign } from '../../ports.js';
-import { campaignJson, runAndReport } from '../campaign-run.js';
+import { campaignJson, failureBudget, runAndReport } from '../campaign-run.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
 import { parseCount, type RunOptions } from '../options.js';
@@ -125,6 +125,7 @@ async function resume(context: Context, id: string, options: RunOptions): Promis
 }
 
 async function retry(context: Context, id: string, options: RetryOptions): Promise<ExitStatus> {
+  failureBudget(options);
   const campaign = await find(context, id);
   const states: RetryableState[] = [];
   if (options.failed === true) states.push('failed');

@@ -1,17 +1,19 @@
 /** `pagecast plan` and `pagecast send`: who would be sent to, and the sending itself. */
+import type { ChalkInstance } from 'chalk';
 import type { Command } from 'commander';
 import { approvePlan } from '../../app/approve.js';
 import { planCampaign, type Plan, type RecipientSource } from '../../app/plan.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
+import { PAGE_LIMIT } from '../../core/pacing.js';
 import { BULK_POLICY } from '../../core/policy.js';
 import type { Template } from '../../core/template.js';
 import type { AccountConfig } from '../../workspace/config.js';
-import { iso, runAndReport } from '../campaign-run.js';
+import { failureBudget, iso, runAndReport } from '../campaign-run.js';
 import type { Context } from '../context.js';
 import { askForMissing } from '../dialogue.js';
 import type { Launch } from '../launch.js';
 import { findingJson } from '../messages.js';
-import { collect, parseCount, parsePace, parsePairs, type RunOptions, type SendOptions } from '../options.js';
+import { collect, parseCount, parsePairs, readPace, type RunOptions, type SendOptions } from '../options.js';
 import { ProgressLine } from '../progress.js';
 import { bubble, findingsText, maskId, plural, planText, policyText } from '../render.js';
 
@@ -80,6 +82,7 @@ async function showPlan(context: Context, options: SendOptions): Promise<ExitSta
 
 async function sendCampaign(context: Context, given: SendOptions): Promise<ExitStatus> {
   const options = context.terminal.interactive ? await askForMissing(context, given) : given;
+  failureBudget(options);
   const request = await resolveRequest(context, options);
   if (options.dryRun === true) return showPlan(context, options);
 
@@ -152,12 +155,12 @@ async function resolveRequest(context: Context, options: SendOptions): Promise<R
     options.sheet === undefined
       ? { kind: 'ids', ids: options.to ?? [], values: parsePairs(options.var ?? []) }
       : { kind: 'sheet', path: context.path(options.sheet), limits: await context.sheetLimits() };
-  const pace = options.pace === undefined ? account.pace : parsePace(options.pace);
-  if (account.provider === 'graph' && account.channel === 'messenger' && pace > 40) {
+  const pace = options.pace === undefined ? account.pace : readPace(options.pace);
+  if (account.provider === 'graph' && account.channel === 'messenger' && pace > PAGE_LIMIT) {
     throw new Failure(
       'USAGE',
-      'A Page that sends more than 40 messages a second is cut off.',
-      'Choose a pace of at most 40/s; 35/s leaves room.',
+      `A Page that sends more than ${PAGE_LIMIT} messages a second is cut off.`,
+      `Choose a pace of at most ${PAGE_LIMIT}/s; 35/s leaves room.`,
     );
   }
   return { account, template, source, pace, skipInvalid: options.skipInvalid === true };
@@ -188,7 +191,7 @@ function printPlan(context: Context, plan: Plan): ExitStatus {
       );
     } else {
       terminal.data(planText(plan, terminal.paint));
-      printSamples(context, plan, (text) => terminal.data(text));
+      printSamples(context, plan, terminal.paint, (text) => terminal.data(text));
     }
   }
   return plan.campaign === null ? EXIT.invalid : EXIT.done;
@@ -222,14 +225,14 @@ function printPreview(context: Context, plan: Plan): void {
   if (total > 0) terminal.note(findingsText(plan.findings, total, terminal.tint, 5));
   terminal.note(policyText(BULK_POLICY, terminal.width, terminal.tint));
   terminal.note('');
-  printSamples(context, plan, (text) => terminal.note(text));
+  printSamples(context, plan, terminal.tint, (text) => terminal.note(text));
   terminal.note(planText(plan, terminal.tint));
 }
 
-function printSamples({ terminal }: Context, plan: Plan, print: (text: string) => void): void {
+function printSamples({ terminal }: Context, plan: Plan, paint: ChalkInstance, print: (text: string) => void): void {
   for (const { row, userId, message } of plan.samples) {
-    print(terminal.tint.dim(`Row ${row}, to ${maskId(userId)}:`));
-    print(bubble(message, terminal.width, terminal.tint));
+    print(paint.dim(`Row ${row}, to ${maskId(userId)}:`));
+    print(bubble(message, terminal.width, paint));
   }
 }
 

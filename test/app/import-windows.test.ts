@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest';
+import { importWindows, type WindowLogBatch } from '../../src/app/import-windows.js';
+import { wrote } from '../support/fixtures-run.js';
+import { account, collect, HOUR, NOW, openLedger, user } from '../support/fixtures.js';
+
+const problem = (line: number) => ({ line, code: 'TIME_UNREADABLE', text: 'yesterday' });
+const batch = (some: Partial<WindowLogBatch>): WindowLogBatch => ({ events: [], problems: [], ignored: {}, ...some });
+
+async function imported(...batches: WindowLogBatch[]) {
+  const { store } = openLedger();
+  // eslint-disable-next-line @typescript-eslint/require-await -- a log is read as it comes
+  async function* log(): AsyncGenerator<WindowLogBatch> {
+    yield* batches;
+  }
+  return { report: await importWindows(store, account, log()), store };
+}
+
+describe('importWindows', () => {
+  it('moves windows, and counts what moved, what was ignored and what could not be read', async () => {
+    const { report, store } = await imported(
+      batch({ events: [wrote(user(1), NOW), wrote(user(1), NOW - HOUR)], ignored: { read: 2 } }),
+      batch({ events: [wrote(user(2), NOW)], problems: [problem(4)], ignored: { read: 1, delivery: 3 } }),
+    );
+    expect(report).toEqual({
+      events: 3,
+      moved: 2,
+      problems: 1,
+      listed: [problem(4)],
+      ignored: { read: 3, delivery: 3 },
+    });
+    expect((await collect(store.people(account.name))).sort()).toEqual([user(1), user(2)]);
+  });
+
+  it('counts every problem and lists the first of them', async () => {
+    const problems = Array.from({ length: 15 }, (_, index) => problem(index + 1));
+    const { report } = await imported(batch({ problems }), batch({ problems }), batch({ problems }));
+    expect(report.problems).toBe(45);
+    expect(report.listed).toEqual([...problems, ...problems.slice(0, 5)]);
+  });
+
+  it('of an empty log changes nothing', async () => {
+    expect((await imported()).report).toEqual({ events: 0, moved: 0, problems: 0, listed: [], ignored: {} });
+  });
+});

@@ -1,0 +1,260 @@
+import { renameSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { planCampaign, type Plan, type PlanRequest, type PlanWorld } from '../../src/app/plan.js';
+import type { Template } from '../../src/core/template.js';
+import type { Store } from '../../src/ports.js';
+import { createSheets, DEFAULT_LIMITS } from '../../src/sheets/index.js';
+import { FakeClock } from '../support/fake-clock.js';
+import {
+  account,
+  collect,
+  DAY,
+  exactWindow,
+  failureOf,
+  fixedRandom,
+  HOUR,
+  NOW,
+  openLedger,
+  registeredTemplate,
+  template,
+  temporaryFolder,
+  user,
+  type OpenLedger,
+} from '../support/fixtures.js';
+
+interface World extends PlanWorld {
+  ledger: OpenLedger;
+}
+
+/** @param opened hours since each person (from 1) wrote; null for never */
+async function world(opened: readonly (number | null)[] = []): Promise<World> {
+  const ledger = openLedger();
+  await ledger.store.recordOpeners(
+    account.name,
+    opened.flatMap((hours, index) =>
+      hours === null ? [] : [{ userId: user(index + 1), openedAt: NOW - hours * HOUR, opener: 'message' as const }],
+    ),
+  );
+  const clock = new FakeClock(NOW);
+  return { ledger, store: ledger.store, sheets: createSheets(clock), clock, random: fixedRandom() };
+}
+
+async function csv(lines: readonly string[], header = 'User ID,name,order_no'): Promise<string> {
+  const path = join(temporaryFolder(), 'people.csv');
+  await writeFile(path, [header, ...lines, ''].join('\r\n'));
+  return path;
+}
+
+const line = (n: number, name = 'Ann'): string => `${user(n)},${name},A-${n}`;
+
+function request(source: string | PlanRequest['source'], change: Partial<PlanRequest> = {}): PlanRequest {
+  return {
+    account,
+    template,
+    source: typeof source === 'string' ? { kind: 'sheet', path: source, limits: DEFAULT_LIMITS } : source,
+    window: exactWindow,
+    pace: 35,
+    skipInvalid: false,
+    ...change,
+  };
+}
+
+const typedIn = (...ids: string[]): PlanRequest['source'] => ({
+  kind: 'ids',
+  ids,
+  values: { order_no: 'A-7', name: 'Ann' },
+});
+
+async function planned(store: Store, plan: Plan): Promise<number[]> {
+  return (await collect(store.order(plan.campaign!))).map((one) => one.seq);
+}
+
+const everybodySkipped = (plan: Plan): number => Object.values(plan.skip).reduce((sum, count) => sum + count, 0);
+
+describe('planCampaign', () => {
+  it('names everybody who is left out, and why; the counts add up to the rows', async () => {
+    const here = await world([1, 24, null, 2, 23, 3]);
+    here.ledger.sql('INSERT INTO opt_outs (account, user_id, since) VALUES (?, ?, 0)', account.name, user(4));
+    const path = await csv([line(1), line(2), line(3), line(4), '', line(5), line(1), '12,Ann,A-12', line(6)]);
+    const plan = await planCampaign(here, request(path, { skipInvalid: true }));
+    expect(plan).toMatchObject({
+      account: 'acme-page',
+      template: 'order_update',
+      language: 'en_US',
+      rows: 8,
+      send: 3,
+      skip: {
+        window_closed: 1,
+        window_unknown: 1,
+        window_closes_before_turn: 0,
+        opted_out: 1,
+        duplicate: 1,
+        invalid: 1,
+      },
+      startAt: NOW,
+      finishAt: NOW + Math.ceil((3 * 1000) / 35),
+      variables: ['name', 'order_no'],
+    });
+    expect(plan.send + everybodySkipped(plan)).toBe(plan.rows);
+    // Rows are named as the sheet numbers them, and whose window closes first goes first.
+    expect(await planned(here.store, plan)).toEqual([7, 10, 2]);
+    expect(plan.samples.map(({ row, message }) => [row, message.text])).toEqual([
+      [2, 'Hi Ann, order A-1 leaves today.'],
+      [7, 'Hi Ann, order A-5 leaves today.'],
+      [10, 'Hi Ann, order A-6 leaves today.'],
+    ]);
+  });
+
+  it('leaves out whoever would be too late, and keeps every row in the ledger', async () => {
+    const here = await world([23.9999, 23.9999, 23.9999, 1]);
+    const plan = await planCampaign(here, request(await csv([1, 2, 3, 4].map((n) => line(n))), { pace: 5 }));
+    expect(plan).toMatchObject({ send: 3, skip: { window_closes_before_turn: 1 }, finishAt: NOW + 600 });
+    expect(await planned(here.store, plan)).toEqual([2, 3, 5]);
+    await here.store.approve(plan.campaign!, { digest: plan.digest, policy: 'test', again: false, now: NOW });
+    expect((await here.store.summary(plan.campaign!)).counts).toMatchObject({ queued: 3, skipped: 1, total: 4 });
+  });
+
+  it('stages more rows than a batch holds', async () => {
+    const count = 2500;
+    const here = await world(Array.from({ length: count }, (_, index) => (index % 5 === 0 ? 30 : 1)));
+    const plan = await planCampaign(here, request(await csv(Array.from({ length: count }, (_, n) => line(n + 1)))));
+    expect(plan).toMatchObject({ rows: count, send: 2000, skip: { window_closed: 500 } });
+    expect(await planned(here.store, plan)).toHaveLength(2000);
+  });
+
+  it('takes ids that are typed in, and the same values for all', async () => {
+    const here = await world([1, 2]);
+    const plan = await planCampaign(here, request(typedIn(user(1), user(2))));
+    expect(plan).toMatchObject({ rows: 2, send: 2 });
+    expect(plan.samples[1]).toMatchObject({ userId: user(2), values: ['Ann', 'A-7'] });
+  });
+
+  it('needs no window for a registered template', async () => {
+    const plan = await planCampaign(
+      await world([30]),
+      request(typedIn(user(1), user(2)), { template: registeredTemplate }),
+    );
+    expect(plan).toMatchObject({ send: 2 });
+  });
+
+  it('gives every plan a name of its own, with its day', async () => {
+    const here = await world([1]);
+    const plans = [
+      await planCampaign(here, request(typedIn(user(1)))),
+      await planCampaign(here, request(typedIn(user(1)))),
+    ];
+    expect(plans[0]?.campaign).toMatch(/^c20261121-[0-9a-z]{5}$/);
+    expect(plans[0]?.campaign).not.toBe(plans[1]?.campaign);
+  });
+
+  it.each<[string, string[], boolean, Partial<Plan>]>([
+    ['a row with an error blocks', [line(1), '12,Ann,A-12'], false, { send: 0, counts: { ID_MALFORMED: 1 } }],
+    ['a row with an error is left out on request', [line(1), '12,Ann,A-12'], true, { send: 1 }],
+    ['a repeated row with the same values does not block', [line(1), line(1)], false, { send: 1 }],
+    ['a repeated row with other values blocks', [line(1), line(1, 'Bob')], false, { counts: { ID_DUPLICATE: 1 } }],
+    ['a sheet without rows has nobody', [], true, { send: 0, counts: { NO_ROWS: 1 } }],
+    ['a sheet with nothing but errors has nobody', ['12,Ann,A'], true, { send: 0 }],
+  ])('%s', async (_, lines, skipInvalid, expected) => {
+    const here = await world([1]);
+    const plan = await planCampaign(here, request(await csv(lines), { skipInvalid }));
+    expect(plan).toMatchObject(expected);
+    expect(plan.campaign !== null).toBe(plan.send > 0);
+  });
+
+  it('does not pass over faults of the whole file on request', async () => {
+    const here = await world([1]);
+    const rounded = Array.from({ length: 5 }, (_, n) => `76429258490${n}39400,Ann,A-${n}`);
+    for (const path of [await csv([line(1)], 'User ID,name,order'), await csv(rounded)]) {
+      const plan = await planCampaign(here, request(path, { skipInvalid: true }));
+      expect(plan).toMatchObject({ campaign: null, send: 0 });
+      expect(plan.findings.some((one) => one.row === null || one.code === 'HEADER_CHANGED')).toBe(true);
+    }
+  });
+
+  it('leaves nothing of a plan that is given up', async () => {
+    const here = await world([1]);
+    const drafted: string[] = [];
+    const discarded: string[] = [];
+    const store = new Proxy(here.store, {
+      get(target, name) {
+        const member = Reflect.get(target, name) as (...args: unknown[]) => unknown;
+        return (...args: unknown[]) => {
+          if (name === 'draft') drafted.push((args[0] as { id: string }).id);
+          if (name === 'discard') discarded.push(args[0] as string);
+          if (name === 'standings') return Promise.reject(new Error('the disk is gone'));
+          return Reflect.apply(member, target, args);
+        };
+      },
+    });
+    await expect(planCampaign({ ...here, store }, request(typedIn(user(1))))).rejects.toThrow('the disk is gone');
+    await planCampaign({ ...here, store: here.store }, request(await csv(['12,Ann,A'])));
+    expect(drafted).toHaveLength(1);
+    expect(discarded).toEqual(drafted);
+    expect(await here.store.campaigns()).toEqual([]);
+  });
+
+  it.each<[string, Partial<Template>, string]>([
+    ['a template for other channels', { channels: ['instagram'] }, 'CHANNEL_DIFFERS'],
+    ['a tag for answers of people', { tag: 'HUMAN_AGENT' }, 'POLICY_FORBIDS'],
+    ['a tag that is refused by now', { tag: 'ACCOUNT_UPDATE' }, 'POLICY_FORBIDS'],
+    [
+      'a registered template that is not approved',
+      { ...registeredTemplate, registration: { name: 'x', status: 'PENDING', parameters: 'named' } },
+      'POLICY_FORBIDS',
+    ],
+    ['a template with faults', { variables: [] }, 'TEMPLATE_INVALID'],
+  ])('refuses %s', async (_, change, code) => {
+    const here = await world([1]);
+    expect(
+      await failureOf(planCampaign(here, request(typedIn(user(1)), { template: { ...template, ...change } }))),
+    ).toBe(code);
+  });
+
+  it.each([
+    [
+      'a value that the template has no variable for',
+      { name: 'Ann', order_no: 'A', date: 'today' },
+      'VARIABLE_UNKNOWN',
+    ],
+    ['a missing value', { name: 'Ann' }, 'USAGE'],
+  ])('refuses %s for ids that are typed in', async (_, values, code) => {
+    expect(await failureOf(planCampaign(await world([1]), request({ kind: 'ids', ids: [user(1)], values })))).toBe(
+      code,
+    );
+  });
+});
+
+describe("a plan's digest", () => {
+  const lines = [1, 2, 3, 4].map((n) => line(n));
+  const digestOf = async (source: string | PlanRequest['source'], change: Partial<PlanRequest> = {}): Promise<string> =>
+    (await planCampaign(await world([1, 2]), request(source, change))).digest;
+
+  it('is the same for the same content in another order, under another name, at another time', async () => {
+    const digest = await digestOf(await csv(lines));
+    const renamed = await csv([...lines].reverse());
+    renameSync(renamed, `${renamed}.txt`);
+    expect(await digestOf(`${renamed}.txt`)).toBe(digest);
+    const later = await world([30, 30, 30, 1]);
+    later.clock = new FakeClock(NOW + DAY);
+    expect((await planCampaign(later, request(await csv(lines), { pace: 1 }))).digest).toBe(digest);
+    // A row that cannot be sent to, or that is there twice, changes nothing that anybody gets.
+    expect(await digestOf(await csv([...lines, '12,Ann,A', line(1)]), { skipInvalid: true })).toBe(digest);
+  });
+
+  it('differs with people, values, wording and account', async () => {
+    const others = [
+      digestOf(await csv(lines)),
+      digestOf(await csv(lines.slice(1))),
+      digestOf(await csv([...lines.slice(1), line(5)])),
+      digestOf(await csv([...lines.slice(1), line(1, 'Bob')])),
+      digestOf(await csv([`${user(1)},A-1,Ann`, ...lines.slice(1)])),
+      digestOf(await csv([`${user(1)},Ann,A-2`, `${user(2)},Ann,A-1`, ...lines.slice(2)])),
+      digestOf(await csv(lines), { template: { ...template, body: `${template.body ?? ''} Bye.` } }),
+      digestOf(await csv(lines), { account: { ...account, name: 'other-page' } }),
+      digestOf(await csv(lines), { account: { ...account, id: '111111' } }),
+    ];
+    expect(new Set(await Promise.all(others)).size).toBe(others.length);
+  });
+});
