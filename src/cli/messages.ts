@@ -29,12 +29,12 @@ export function sentence(found: Finding): string {
       return `There is no file ${found.args.path}.`;
     case 'FILE_NOT_WORKBOOK': {
       const { reason, detail } = found.args;
-      return `The file ${NOT_WORKBOOK[reason] ?? 'cannot be read'}.${detail ? ` (${detail})` : ''}`;
+      return `The file ${NOT_WORKBOOK[reason] ?? 'cannot be read'}.${detail ? ` (${clip(detail, 200)})` : ''}`;
     }
     case 'FILE_ENCRYPTED':
       return 'The file is protected by a password. Remove the password and save it again.';
     case 'FILE_TRUNCATED':
-      return `The file ends too early; the download or copy was cut off. Get it again. (${found.args.detail})`;
+      return `The file ends too early; the download or copy was cut off. Get it again. (${clip(found.args.detail, 200)})`;
     case 'FILE_TOO_LARGE':
       return `The file was not read: ${LIMIT[found.args.limit](found.args.max)}. Split it.`;
     case 'SHEET_MISSING':
@@ -46,7 +46,7 @@ export function sentence(found: Finding): string {
       if (expected.template === other.template && expected.language === other.language) {
         return `The template ${expected.template} (${expected.language}) has changed since this sheet was made. Make a new sheet and copy the rows over.`;
       }
-      return `This sheet was made for ${other.template} (${other.language}), not for ${expected.template} (${expected.language}).`;
+      return `This sheet was made for ${clip(other.template)} (${clip(other.language)}), not for ${expected.template} (${expected.language}).`;
     }
     case 'NO_ROWS':
       return 'The sheet has no recipients: there is nothing below the header.';
@@ -57,7 +57,7 @@ export function sentence(found: Finding): string {
     case 'ID_MISSING':
       return 'The id is missing.';
     case 'ID_NOT_TEXT':
-      return `The id is a number (${found.args.found}), and spreadsheet programs keep only 15 digits of a number. Format the column as Text, then paste the ids again from their source, as values.`;
+      return `The id is a number (${clip(found.args.found)}), and spreadsheet programs keep only 15 digits of a number. Format the column as Text, then paste the ids again from their source, as values.`;
     case 'ID_MALFORMED':
       return found.args.channel === 'sms'
         ? `"${clip(found.args.found)}" is no phone number. Write it with + and country code, such as +15550001111.`
@@ -79,11 +79,11 @@ export function sentence(found: Finding): string {
     case 'CELL_FORMULA':
       return 'The cell holds a formula. Copy it and paste it back as values.';
     case 'CELL_ERROR':
-      return `The cell holds the error ${found.args.error}.`;
+      return `The cell holds the error ${clip(found.args.error)}.`;
     case 'CELL_NOT_TEXT':
       return `The cell holds a ${found.args.kind} (${clip(found.args.found)}), which looks different from country to country. Format it as Text and type it as it should read.`;
     case 'CELL_NUMBER':
-      return `The cell holds a number; it will read ${found.args.text}.`;
+      return `The cell holds a number; it will read ${clip(found.args.text)}.`;
     case 'CELL_OUTSIDE':
       return 'There is something in a column without a header. Remove it.';
     case 'MESSAGE_TOO_LONG':

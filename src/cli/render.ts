@@ -41,7 +41,8 @@ export function plural(count: number, one: string, many = `${one}s`): string {
 }
 
 export function duration(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (ms < 1000) return 'less than a second';
+  const seconds = Math.round(ms / 1000);
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} min ${String(seconds % 60).padStart(2, '0')} s`;
@@ -82,8 +83,8 @@ export function bubble(message: Message, width: number, paint: ChalkInstance): s
   const lines: string[] = [];
   if (message.media) lines.push(...wrap(`[${message.media.type}] ${safe(message.media.url)}`, inner));
   if (message.text !== undefined) lines.push(...wrap(safe(message.text), inner));
-  const box = lines.length === 0 ? 0 : Math.max(...lines.map((line) => stringWidth(line)));
   const buttons = message.buttons.map((button) => `[ ${safe(button.title)} ]`);
+  const box = Math.max(0, ...[...lines, ...buttons].map((line) => stringWidth(line)));
   const replies = message.quickReplies.map((reply) => `( ${safe(reply.title)} )`).join(' ');
   return [
     `╭${'─'.repeat(box + 2)}╮`,
@@ -143,6 +144,9 @@ export function planText(plan: Plan, paint: ChalkInstance): string {
     `${paint.bold(plan.send.toLocaleString('en'))} of ${plural(plan.rows, 'row')} would be sent ${plan.template} (${plan.language}) from ${plan.account}.`,
   ];
   if (left > 0) lines.push(`${plural(left, 'row')} left out:`, ...skipLines(plan.skip));
+  if (plan.skip.window_unknown > 0 && plan.send === 0) {
+    lines.push(`Tell pagecast who wrote when: pagecast window import FILE --account ${plan.account}`);
+  }
   if (plan.send > 0) {
     lines.push(
       `At ${pace(plan.pace)} this takes ${duration(plan.finishAt - plan.startAt)}: from ${time(plan.startAt)} to ${time(plan.finishAt)}.`,

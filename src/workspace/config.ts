@@ -6,6 +6,7 @@ import { stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { Failure } from '../core/failure.js';
+import { PAGE_LIMIT, parsePace } from '../core/pacing.js';
 import { CHANNELS } from '../core/template.js';
 import { DEFAULT_WINDOW, OPENERS, type Opener, type WindowSettings } from '../core/window.js';
 import type { Account, ProviderName } from '../ports.js';

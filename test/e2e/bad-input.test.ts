@@ -404,7 +404,7 @@ describe('a sheet', () => {
       () => textWorkbook(HEADER, good, [...orderRow(1), 'note']),
       'CELL_OUTSIDE',
       3,
-      null,
+      'E',
       /column without a header/,
     ],
     [

@@ -84,7 +84,10 @@ async function sendCampaign(context: Context, given: SendOptions): Promise<ExitS
   const options = context.terminal.interactive ? await askForMissing(context, given) : given;
   failureBudget(options);
   const request = await resolveRequest(context, options);
-  if (options.dryRun === true) return showPlan(context, options);
+  if (options.dryRun === true) {
+    if (!context.terminal.json) printPolicy(context);
+    return showPlan(context, options);
+  }
 
   const missing = context.missingSecrets(request.account);
   if (missing.length > 0) {
@@ -223,10 +226,13 @@ function printPreview(context: Context, plan: Plan): void {
   const { terminal } = context;
   const total = Object.values(plan.counts).reduce((sum, count) => sum + count, 0);
   if (total > 0) terminal.note(findingsText(plan.findings, total, terminal.tint, 5));
-  terminal.note(policyText(BULK_POLICY, terminal.width, terminal.tint));
-  terminal.note('');
+  printPolicy(context);
   printSamples(context, plan, terminal.tint, (text) => terminal.note(text));
   terminal.note(planText(plan, terminal.tint));
+}
+
+function printPolicy({ terminal }: Context): void {
+  terminal.note(`${policyText(BULK_POLICY, terminal.width, terminal.tint)}\n`);
 }
 
 function printSamples({ terminal }: Context, plan: Plan, paint: ChalkInstance, print: (text: string) => void): void {
