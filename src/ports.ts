@@ -227,6 +227,8 @@ export interface Settlement {
   error?: DeliveryError;
   /** For a row that goes back to the queue: not before this instant. */
   notBefore?: number;
+  /** For a row that goes back through no fault of its own: the attempt does not count. */
+  uncounted?: boolean;
 }
 
 export interface CampaignSummary {

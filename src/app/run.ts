@@ -12,6 +12,7 @@ import {
   FailureWatch,
   MAX_ATTEMPTS,
   MAX_PAUSE_MS,
+  MAX_PAUSES,
   type Counts,
   type FailureBudget,
   type Outcome,
@@ -182,6 +183,11 @@ class Run {
       if (this.#underWay === 0 && this.#answered.length === 0) {
         if (this.#stop) return this.#stop;
         if (draining || pausedElsewhere) return { state: 'paused' };
+        if (wanted === 0 && settled.length > 0) {
+          // The last one need not wait for a turn that nobody takes.
+          const left = await store.next(this.#campaign.id, 1, Number.MAX_SAFE_INTEGER);
+          if (left.length === 0) return { state: 'finished' };
+        }
         if (wanted > 0 && rows.length === 0) {
           const nextAttempt = await store.nextAttemptAt(this.#campaign.id);
           if (nextAttempt === null) return { state: 'finished' };
@@ -253,11 +259,11 @@ class Run {
         return { seq, state: outcome.kind === 'unknown' ? 'unknown' : 'failed', error: outcome.error };
       case 'stopped':
         this.#stop ??= { state: 'stopped', stop: { cause: outcome.stop, error: outcome.error } };
-        return { seq, state: 'queued', error: outcome.error };
+        return { seq, state: 'queued', error: outcome.error, uncounted: true };
       case 'retryable':
         if (outcome.pauseMs !== undefined) {
           this.#pause(outcome.pauseMs, outcome.error, now);
-          return { seq, state: 'queued', error: outcome.error };
+          return { seq, state: 'queued', error: outcome.error, uncounted: true };
         }
         if (attempts + 1 >= MAX_ATTEMPTS) {
           this.#tooMany(outcome.error);
@@ -282,7 +288,7 @@ class Run {
     if (now < this.#waitUntil) return;
     const rest = Math.max(pauseMs, backoffMs(this.#pauses + 1, this.#world.random.next()));
     this.#pauses += 1;
-    if (rest > MAX_PAUSE_MS || this.#pauses > 5) {
+    if (rest > MAX_PAUSE_MS || this.#pauses > MAX_PAUSES) {
       const cause = error.code === 'CONNECTION_REFUSED' ? 'network' : 'rate_limit';
       this.#stop ??= { state: 'stopped', stop: { cause, error } };
     } else this.#waitUntil = now + rest;

@@ -59,14 +59,18 @@ export async function runWithProgress(context: Context, campaign: Campaign, opti
     );
   } catch (error) {
     progress.stop();
-    if (error instanceof Failure && error.code !== 'CAMPAIGN_STATE') {
-      terminal.note(`Campaign ${campaign.id} is kept. Go on with: pagecast campaign resume ${campaign.id}`);
-    }
-    throw error;
+    throw error instanceof Failure && error.code !== 'CAMPAIGN_STATE' ? withWayOn(error, campaign) : error;
   } finally {
     progress.stop();
     interruption.dispose();
   }
+}
+
+/** The campaign is in the ledger by now, so the same `send` again would be refused as sent before. */
+function withWayOn({ code, message, hint, cause }: Failure, { id }: Campaign): Failure {
+  const first = code === 'ACCOUNT_BUSY' ? 'Wait until it is done.' : hint;
+  const way = `Campaign ${id} is kept. Go on with: pagecast campaign resume ${id}`;
+  return new Failure(code, message, first === '' ? way : `${first}\n${way}`, cause);
 }
 
 function runStatus(result: RunResult, strict: boolean): ExitStatus {

@@ -220,8 +220,9 @@ export function backoffMs(attempt: number, random: number): number {
   return Math.round(Math.min(60_000, 1000 * 2 ** (attempt - 1)) * (0.5 + random / 2));
 }
 
-/** After this much waiting for one account, the run ends with "safe to run again" instead of waiting on. */
+/** A run waits through a rest of at most this length, and through so many in a row; then it ends as "safe to run again". */
 export const MAX_PAUSE_MS = 120_000;
+export const MAX_PAUSES = 5;
 
 /** When too many fail: both bounds must be reached, over the last outcomes. */
 export interface FailureBudget {

@@ -109,11 +109,10 @@ export class Pacer {
   #roomAt(ticket: number): number {
     const place = ticket % this.#burst;
     const left = this.#left[place] ?? -Infinity;
-    // Without an answer, a message counts as held up for as long as can be.
-    const heldUp = Math.min(
-      MAX_HELD_UP_MS,
-      (this.#took[place] ?? 0) - (Number.isFinite(this.#fastest) ? this.#fastest : 0),
-    );
+    // How fast an answer can be is known after one lap; until then nothing is taken for the usual delay. Without an answer,
+    // a message counts as held up for as long as can be.
+    const usual = ticket < 2 * this.#burst || !Number.isFinite(this.#fastest) ? 0 : this.#fastest;
+    const heldUp = Math.min(MAX_HELD_UP_MS, (this.#took[place] ?? 0) - usual);
     return left + heldUp + this.#span + SAFETY_MS;
   }
 }

@@ -261,8 +261,8 @@ export class SqliteStore implements Store {
       this.#fence(lease);
       const { changes } = this.#sql(
         `UPDATE campaigns SET state = 'running', stop = NULL, started_at = coalesce(started_at, ?)
-         WHERE id = ? AND state IN ('ready', 'running', 'paused', 'stopped')`,
-      ).run(now, campaign);
+         WHERE id = ? AND account = ? AND state IN ('ready', 'running', 'paused', 'stopped')`,
+      ).run(now, campaign, lease.account);
       if (changes === 0) throw wrongState(this.#record(campaign));
     });
   }
@@ -301,7 +301,7 @@ export class SqliteStore implements Store {
       this.#fence(lease);
       const number = this.#number(campaign);
       const settled = this.#sql(
-        `UPDATE messages SET state = ?, settled_at = ?, message_id = ?, error = ?, not_before = ?
+        `UPDATE messages SET state = ?, settled_at = ?, message_id = ?, error = ?, not_before = ?, attempts = attempts - ?
          WHERE campaign = ? AND seq = ? AND state = 'started' AND fence = ?`,
       );
       const started = this.#sql(
@@ -316,14 +316,14 @@ export class SqliteStore implements Store {
         if (changes === 0) throw leaseLost(lease);
       };
 
-      for (const { seq, state, messageId, error, notBefore } of step.settled) {
-        const text = error ? JSON.stringify(error) : null;
+      for (const { seq, state, messageId, error, notBefore, uncounted } of step.settled) {
         const { changes } = settled.run(
           state,
           now,
           messageId ?? null,
-          text,
+          error ? JSON.stringify(error) : null,
           notBefore ?? null,
+          uncounted === true ? 1 : 0,
           number,
           seq,
           lease.fence,

@@ -408,7 +408,7 @@ describe('the pace', () => {
 
   it('is kept when a run takes over from one that died', async () => {
     const world = await stage(6, quick, { pace: 2 });
-    await expect(run(dyingAfter(world, 12, 'before'))).rejects.toThrow('the machine is gone');
+    await expect(run(dyingAfter(world, 16, 'before'))).rejects.toThrow('the machine is gone');
     const before = world.provider.departures.length;
     expect(before).toBeGreaterThanOrEqual(2);
     const { store, engine } = world.ledger.as(successor);

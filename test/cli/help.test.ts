@@ -7,7 +7,7 @@ import { EXIT, EXIT_MEANING } from '../../src/core/failure.js';
 import { inside } from '../support/process-inside.js';
 import { testWorkspace } from '../support/workspace.js';
 
-const program = await buildProgram(() => async () => {});
+const program = await buildProgram(() => () => Promise.resolve());
 
 function leaves(command: Command, path: string[] = []): { name: string; command: Command }[] {
   return command.commands.flatMap((child) => {

@@ -1,6 +1,6 @@
 /** More than one process on one account: nobody receives twice, and the pace holds as the receiving end measures it. */
 import { describe, expect, it } from 'vitest';
-import { pagecast, sandboxProcess, start, until, type SandboxProcess } from '../support/process.js';
+import { pagecast, sandboxProcess, start, until, type Finished, type SandboxProcess } from '../support/process.js';
 import { orderSheet, testWorkspace, windowLog } from '../support/workspace.js';
 import { SEND, Trial } from '../support/workspace-trial.js';
 
@@ -25,11 +25,11 @@ describe('the pace of an account', () => {
     expect((await first.ended).status).toBe(130);
 
     const both = await Promise.all([trial.begin().ended, trial.begin().ended]);
-    const [winner, loser] = both.sort((one, other) => one.status - other.status);
-    expect(winner?.status, winner?.stderr).toBe(0);
-    expect(loser?.status, loser?.stderr).toBe(7);
-    expect(loser?.stderr).toContain('ACCOUNT_BUSY');
-    expect(loser?.stderr).toContain('Another process is sending for the account page.');
+    const [winner, loser] = both.sort((one, other) => one.status - other.status) as [Finished, Finished];
+    expect(winner.status, winner.stderr).toBe(0);
+    expect(loser.status, loser.stderr).toBe(7);
+    expect(loser.stderr).toContain('ACCOUNT_BUSY');
+    expect(loser.stderr).toContain('Another process is sending for the account page.');
 
     await trial.judge(sandbox);
     expect(trial.ledger.campaign()?.rows).toEqual({ sent: 120 });

@@ -141,11 +141,11 @@ export async function sandboxProcess(workspace: TestWorkspace, seed: SeedInput =
     });
     void running.ended.then(({ stderr }) => reject(new Error(`the sandbox did not start: ${stderr}`)));
   });
-  const ask = async <T>(path: string): Promise<T> => (await fetch(`${url}${path}`)).json() as Promise<T>;
+  const ask = async (path: string): Promise<unknown> => (await fetch(`${url}${path}`)).json();
   return {
     url,
-    received: async () => (await ask<{ messages: Received[] }>('/_sandbox/received')).messages,
-    stats: () => ask<SandboxStats>('/_sandbox/stats'),
+    received: async () => ((await ask('/_sandbox/received')) as { messages: Received[] }).messages,
+    stats: async () => (await ask('/_sandbox/stats')) as SandboxStats,
     stop: () => {
       running.kill('SIGTERM');
       return running.ended;

@@ -23,8 +23,11 @@ export interface Terminal {
   closes: () => void;
 }
 
-/** Runs pagecast in a terminal of its own. */
-export function terminal(workspace: TestWorkspace, args: readonly string[], columns = 120): Terminal {
+/**
+ * Runs pagecast in a terminal of its own, which shows colours.
+ * @param stdout a file of the workspace that stdout goes to
+ */
+export function terminal(workspace: TestWorkspace, args: readonly string[], stdout?: string): Terminal {
   const socket = join(workspace.home, `tmux-${Math.floor(performance.now() * 1000)}`);
   const tmux = (...given: string[]): string =>
     execFileSync('tmux', ['-S', socket, '-f', '/dev/null', ...given]).toString();
@@ -36,12 +39,12 @@ export function terminal(workspace: TestWorkspace, args: readonly string[], colu
     'new-session',
     '-d',
     '-x',
-    String(columns),
+    '120',
     '-y',
     '50',
     '-c',
     workspace.folder,
-    `${command}; echo "[status $?]"; cat`,
+    `${command}${stdout === undefined ? '' : ` > ${quoted(workspace.path(stdout))}`}; echo "[status $?]"; cat`,
   );
   let open = true;
   const closes = (): void => {
