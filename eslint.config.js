@@ -104,6 +104,7 @@ export default tseslint.config(
     files: ['**/*.js'],
     languageOptions: {
       globals: {
+        TextDecoder: 'readonly',
         AbortController: 'readonly',
         clearTimeout: 'readonly',
         process: 'readonly',

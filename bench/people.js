@@ -28,3 +28,18 @@ export const clock = {
 };
 export const random = { next: () => Math.random() };
 export const holder = { name: `bench/${process.pid}`, mayBeAlive: () => true };
+
+/** Puts a campaign for so many people, all inside their window, into the ledger. */
+export async function makeCampaign(store, id, size, pace) {
+  const now = clock.now();
+  const indexes = Array.from({ length: size }, (_, index) => index);
+  const openers = indexes.map((index) => ({ userId: userId(index), openedAt: now, opener: 'message' }));
+  await store.recordOpeners(account.name, openers);
+  await store.draft({ id, account: account.name, template, source: '', pace, variables: ['name', 'order_no'] });
+  const row = { reason: null, closesAt: now + 86_000_000, opener: 'message' };
+  await store.stage(
+    id,
+    indexes.map((index) => ({ ...row, seq: index, userId: userId(index), values: values(index) })),
+  );
+  await store.approve(id, { digest: id, policy: '', again: true, now });
+}

@@ -2,7 +2,7 @@
 import { fork } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { account, clock, holder, random, template, userId, values } from './people.js';
+import { clock, holder, makeCampaign, random, userId, values } from './people.js';
 
 const CONNECTIONS = 64;
 const [what, folder, count] = process.argv.slice(2);
@@ -58,30 +58,7 @@ async function throughLedger() {
   const settings = { channel: 'messenger', id: '1', token: 'token', baseUrl: url, connections: CONNECTIONS };
   const provider = openProvider('graph', settings, clock);
   const campaign = async (id, size) => {
-    const now = Date.now();
-    const indexes = Array.from({ length: size }, (_, index) => index);
-    await store.recordOpeners(
-      account.name,
-      indexes.map((index) => ({ userId: userId(index), openedAt: now, opener: 'message' })),
-    );
-    await store.draft({
-      id,
-      account: account.name,
-      template,
-      source: '',
-      pace: Infinity,
-      variables: ['name', 'order_no'],
-    });
-    const row = (index) => ({
-      seq: index,
-      userId: userId(index),
-      values: values(index),
-      reason: null,
-      closesAt: now + 86_000_000,
-      opener: 'message',
-    });
-    await store.stage(id, indexes.map(row));
-    await store.approve(id, { digest: id, policy: '', again: true, now });
+    await makeCampaign(store, id, size, Infinity);
     const startedAt = performance.now();
     const budget = { count: 10, share: 0.1 };
     const signal = new AbortController().signal;

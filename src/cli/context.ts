@@ -119,7 +119,9 @@ export class Context {
   async provider(account: AccountConfig): Promise<Provider> {
     const { openProvider } = await import('../providers/index.js');
     const { resolveSecret } = await import('../workspace/config.js');
-    const settings = { channel: account.channel, id: account.id, connections: 64 };
+    // As many as a run has calls under way (app/run.ts): a row that is started but waits for a connection would become
+    // unknown in a crash though nothing of it was sent.
+    const settings = { channel: account.channel, id: account.id, connections: 256 };
     let provider: Provider;
     if (account.provider === 'sandbox') {
       const { SANDBOX_PAGE } = await import('../sandbox/seed.js');

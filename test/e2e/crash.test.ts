@@ -55,7 +55,7 @@ describe('kill -9', () => {
 
     const killAndResume = async (trial: Trial, most: number): Promise<void> => {
       let lostBefore = 0;
-      for (let killed = 0; !over && !trial.finished && killed < most && kills < KILLS;) {
+      for (let killed = 0; !over && !trial.isFinished() && killed < most && kills < KILLS;) {
         const running = trial.begin();
         if (random.next() < 0.85) {
           await trial.underWay(running);
@@ -64,7 +64,7 @@ describe('kill -9', () => {
         running.kill('SIGKILL');
         const { signal, stderr } = await running.ended;
         if (signal !== 'SIGKILL') {
-          expect(trial.finished, stderr).toBe(true);
+          expect(trial.isFinished(), stderr).toBe(true);
           break;
         }
         killed += 1;
@@ -77,7 +77,7 @@ describe('kill -9', () => {
         const campaign = trial.ledger.campaign();
         if (campaign) expect(campaign.total).toBe(trial.people);
       }
-      if (!trial.finished) {
+      if (!trial.isFinished()) {
         const { status, stderr } = await trial.begin().ended;
         expect([0, 5, 8], stderr).toContain(status);
       }
@@ -124,7 +124,7 @@ describe('an interruption', () => {
     const interruptUntilFinished = async (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP', first: number): Promise<void> => {
       const trial = await Trial.make(sandbox, '250/s', PEOPLE, first);
       let interrupted = 0;
-      while (!trial.finished) {
+      while (!trial.isFinished()) {
         const running = trial.begin();
         if (interrupted < 4) {
           await trial.underWay(running);
@@ -132,7 +132,7 @@ describe('an interruption', () => {
           running.kill(signal);
         }
         const { status, stderr } = await running.ended;
-        if (trial.finished) {
+        if (trial.isFinished()) {
           expect(status, stderr).toBe(0);
           break;
         }

@@ -1,4 +1,5 @@
 /** The guided `pagecast send` in a real terminal, from the first question to the report; and the same through flags in a pipe. */
+import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import {
   pagecast,
@@ -170,6 +171,18 @@ describe.skipIf(!HAS_TMUX)('the dialogue', () => {
     );
     const { accepted, duplicates } = await sandbox.stats();
     expect({ accepted, duplicates }).toEqual({ accepted: 28, duplicates: [] });
+  });
+});
+
+describe.skipIf(!HAS_TMUX)('a terminal beside a file', () => {
+  it('keeps its colours to itself', async () => {
+    const { workspace } = await ready();
+    const given = ['--template', 'order_update', '--lang', 'en_US', '--from', 'page', '--sheet', 'orders.csv'];
+    const screen = terminal(workspace, ['plan', ...given], 'plan.txt');
+    expect(await screen.status()).toBe(0);
+    const text = await readFile(workspace.path('plan.txt'), 'utf8');
+    expect(text).toContain('Hi Ann 0, order A-0 leaves on 1 Dec.');
+    expect(text).not.toContain('\u001b');
   });
 });
 

@@ -1,6 +1,7 @@
 /** More than one process on one account: nobody receives twice, and the pace holds as the receiving end measures it. */
 import { describe, expect, it } from 'vitest';
-import { pagecast, sandboxProcess, start, until, type Finished, type SandboxProcess } from '../support/process.js';
+import type { Received } from '../../src/sandbox/journal.js';
+import { pagecast, sandboxProcess, start, until, type SandboxProcess } from '../support/process.js';
 import { orderSheet, testWorkspace, windowLog } from '../support/workspace.js';
 import { SEND, Trial } from '../support/workspace-trial.js';
 
@@ -12,7 +13,25 @@ async function expectOrderly(sandbox: SandboxProcess, received: number): Promise
   expect(stats.duplicates).toEqual([]);
   expect(stats.byCode).toEqual({});
   expect(stats.accepted).toBe(received);
-  expect(stats.maxPerSecond).toBeLessThanOrEqual(PACE);
+  await expectPace(sandbox);
+}
+
+async function expectPace(sandbox: SandboxProcess): Promise<void> {
+  const { maxPerSecond } = await sandbox.stats();
+  const shown = maxPerSecond > PACE ? busiestSecond(await sandbox.received()) : '';
+  expect(maxPerSecond, shown).toBeLessThanOrEqual(PACE);
+}
+
+/** When the messages of the busiest second arrived, in ms from the first of all, and from which campaign they came. */
+function busiestSecond(messages: Received[]): string {
+  const begins = messages.map((_, index) =>
+    messages.filter((one, at) => at >= index && one.at < messages[index]!.at + 1000),
+  );
+  const busiest = begins.sort((one, other) => other.length - one.length)[0] ?? [];
+  const campaigns = new Set(messages.map((one) => one.metadata?.split('/')[1]));
+  return busiest
+    .map(({ at, metadata }) => `${at - messages[0]!.at}:${[...campaigns].indexOf(metadata?.split('/')[1])}`)
+    .join(' ');
 }
 
 describe('the pace of an account', () => {
@@ -25,7 +44,7 @@ describe('the pace of an account', () => {
     expect((await first.ended).status).toBe(130);
 
     const both = await Promise.all([trial.begin().ended, trial.begin().ended]);
-    const [winner, loser] = both.sort((one, other) => one.status - other.status) as [Finished, Finished];
+    const [winner, loser] = both.sort((one, other) => one.status - other.status);
     expect(winner.status, winner.stderr).toBe(0);
     expect(loser.status, loser.stderr).toBe(7);
     expect(loser.stderr).toContain('ACCOUNT_BUSY');
@@ -77,8 +96,8 @@ describe('the pace of an account', () => {
     }
     expect((await trial.begin().ended).status).toBe(8);
     await trial.judge(sandbox);
-    const { duplicates, byCode, maxPerSecond } = await sandbox.stats();
+    const { duplicates, byCode } = await sandbox.stats();
     expect({ duplicates, byCode }).toEqual({ duplicates: [], byCode: {} });
-    expect(maxPerSecond).toBeLessThanOrEqual(PACE);
+    await expectPace(sandbox);
   });
 });

@@ -87,12 +87,18 @@ export async function pagecast(
   return start(workspace, args, options).ended;
 }
 
+export interface JsonRun<T> extends Finished {
+  /** The document; null when there is none. */
+  json: T;
+  error: ReportedError | null;
+}
+
 /** Runs a command with `--json`. */
 export async function pagecastJson<T = Record<string, unknown>>(
   workspace: TestWorkspace,
   args: readonly string[],
   options: StartOptions = {},
-): Promise<Finished & { json: T; error: ReportedError | null }> {
+): Promise<JsonRun<T>> {
   const finished = await pagecast(workspace, [...args, '--json'], options);
   return {
     ...finished,

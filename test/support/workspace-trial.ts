@@ -54,7 +54,7 @@ export class Trial {
     );
   }
 
-  get finished(): boolean {
+  isFinished(): boolean {
     return this.ledger.campaign()?.state === 'finished';
   }
 
@@ -73,7 +73,7 @@ export class Trial {
   /** How many calls a run of this pace has under way at most (app/run.ts). */
   get mostUnderWay(): number {
     const perSecond = this.pace === 'unlimited' ? Infinity : Number(this.pace.replace('/s', ''));
-    return Math.max(4, Math.min(64, Math.ceil(perSecond * 2)));
+    return Math.max(4, Math.min(256, Math.ceil(perSecond * 2)));
   }
 
   async underWay(running: Running): Promise<void> {

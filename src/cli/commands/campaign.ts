@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { planRetry, type RetryableState } from '../../app/retry.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
-import type { Campaign } from '../../ports.js';
+import type { Campaign, CampaignSummary } from '../../ports.js';
 import { campaignJson, failureBudget, runAndReport } from '../campaign-run.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
@@ -89,26 +89,30 @@ async function list(context: Context): Promise<ExitStatus> {
 }
 
 async function show(context: Context, id: string): Promise<ExitStatus> {
-  const campaign = await find(context, id);
-  const { store } = await context.store();
-  const summary = await store.summary(id);
-  const { terminal } = context;
-  if (terminal.json) terminal.document(campaignJson(campaign, summary));
-  else {
+  return tell(context, id, ({ terminal }, campaign, summary) => {
     terminal.data(`${campaign.id} is ${campaign.state}: ${countsLine(summary.counts)}.`);
-    if (campaign.state !== 'finished')
+    if (campaign.state !== 'finished') {
       terminal.note(`If no other process is at it, go on with: pagecast campaign resume ${id}`);
-  }
-  return EXIT.done;
+    }
+  });
 }
 
 async function report(context: Context, id: string): Promise<ExitStatus> {
+  return tell(context, id, ({ terminal }, campaign, summary) =>
+    terminal.data(campaignText(campaign, summary, terminal.paint)),
+  );
+}
+
+async function tell(
+  context: Context,
+  id: string,
+  print: (context: Context, campaign: Campaign, summary: CampaignSummary) => void,
+): Promise<ExitStatus> {
   const campaign = await find(context, id);
   const { store } = await context.store();
   const summary = await store.summary(id);
-  const { terminal } = context;
-  if (terminal.json) terminal.document(campaignJson(campaign, summary));
-  else terminal.data(campaignText(campaign, summary, terminal.paint));
+  if (context.terminal.json) context.terminal.document(campaignJson(campaign, summary));
+  else print(context, campaign, summary);
   return EXIT.done;
 }
 
