@@ -27,21 +27,32 @@ const ambient = [
   { selector: "MemberExpression[object.name='process']", message: 'The process belongs to cli/context.ts and bin/.' },
 ];
 
-function layer(folder) {
-  const forbidden = folders.filter((other) => other !== folder && !mayImport[folder].includes(other));
-  const patterns = [
-    {
-      regex: `^(\\.\\./)+(${forbidden.join('|')})/`,
-      message: `src/${folder} must not import from there (docs/architecture.md).`,
+/** The same rule for `import … from` and for `import(…)`, which this project uses to load heavy parts late. */
+function forbidImports(files, regex, message, allowTypeImports = false) {
+  return {
+    files,
+    rules: {
+      'no-restricted-imports': ['error', { patterns: [{ regex, message, allowTypeImports }] }],
+      'no-restricted-syntax': [
+        'error',
+        ...ambient,
+        { selector: `ImportExpression[source.value=/${regex.replaceAll('/', '\\u002F')}/]`, message },
+      ],
     },
-  ];
-  if (folder === 'core') {
-    patterns.push(
-      { regex: '^[^.]', message: 'src/core has no packages and no node: modules.' },
-      { regex: 'ports\\.js$', message: 'src/core does not know the ports.' },
-    );
-  }
-  return { files: [`src/${folder}/**/*.ts`], rules: { 'no-restricted-imports': ['error', { patterns }] } };
+  };
+}
+
+function layer(folder) {
+  const others = folders.filter((other) => other !== folder && !mayImport[folder].includes(other));
+  const neighbours = `^(\\.\\./)+(${others.join('|')})/`;
+  const files = [`src/${folder}/**/*.ts`];
+  return folder === 'core'
+    ? forbidImports(
+        files,
+        `^[^.]|ports\\.js$|${neighbours}`,
+        'src/core knows no packages, no node: modules, no ports and no neighbours.',
+      )
+    : forbidImports(files, neighbours, `src/${folder} must not import from there (docs/architecture.md).`);
 }
 
 export default tseslint.config(
@@ -68,34 +79,17 @@ export default tseslint.config(
     },
   },
   ...folders.map(layer),
+  forbidImports(['src/ports.ts'], '^\\./(?!core/)', 'ports.ts knows only core.'),
   {
-    files: ['src/ports.ts'],
-    rules: {
-      'no-restricted-imports': [
-        'error',
-        { patterns: [{ regex: '^\\./(?!core/)', message: 'ports.ts knows only core.' }] },
-      ],
-    },
+    ...forbidImports(
+      ['src/cli/**/*.ts'],
+      '/(providers|sandbox|stores|sheets|workspace|inbound)/',
+      'Only cli/context.ts names a concrete adapter.',
+      true,
+    ),
+    ignores: ['src/cli/context.ts'],
   },
   { files: ['src/cli/context.ts'], rules: { 'no-restricted-syntax': 'off', 'no-restricted-globals': 'off' } },
-  {
-    files: ['src/cli/**/*.ts'],
-    ignores: ['src/cli/context.ts'],
-    rules: {
-      'no-restricted-imports': [
-        'error',
-        {
-          patterns: [
-            {
-              regex: '/(providers|sandbox|stores|sheets|workspace|inbound)/',
-              message: 'Only cli/context.ts names a concrete adapter.',
-              allowTypeImports: true,
-            },
-          ],
-        },
-      ],
-    },
-  },
   {
     files: ['test/**/*.ts'],
     rules: { '@typescript-eslint/no-non-null-assertion': 'off' },

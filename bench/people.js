@@ -24,6 +24,7 @@ export const account = { name: 'bench', channel: 'messenger', provider: 'sandbox
 
 export const clock = {
   now: () => Date.now(),
+  monotonic: () => performance.now(),
   sleep: (ms, signal) => setTimeout(ms, undefined, { signal }).catch(() => undefined),
 };
 export const random = { next: () => Math.random() };
@@ -35,7 +36,15 @@ export async function makeCampaign(store, id, size, pace) {
   const indexes = Array.from({ length: size }, (_, index) => index);
   const openers = indexes.map((index) => ({ userId: userId(index), openedAt: now, opener: 'message' }));
   await store.recordOpeners(account.name, openers);
-  await store.draft({ id, account: account.name, template, source: '', pace, variables: ['name', 'order_no'] });
+  await store.draft({
+    id,
+    account: account.name,
+    accountName: account.name,
+    template,
+    source: '',
+    pace,
+    variables: ['name', 'order_no'],
+  });
   const row = { reason: null, closesAt: now + 86_000_000, opener: 'message' };
   await store.stage(
     id,

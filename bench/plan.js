@@ -29,6 +29,7 @@ function insert() {
 async function plan() {
   const { planCampaign } = await import('../dist/app/plan.js');
   const { openStore } = await import('../dist/stores/open.js');
+  const { senderKey } = await import('../dist/core/sender.js');
   const { DEFAULT_WINDOW } = await import('../dist/core/window.js');
   const { store } = await openStore(`sqlite:${join(folder, 'plan.db')}`, '/', holder);
   const now = Date.now();
@@ -39,7 +40,7 @@ async function plan() {
       const index = from + offset;
       return { userId: userId(index), openedAt: now - ((index * 7_919) % 72_000) * 1000, opener: 'message' };
     });
-    await store.recordOpeners(account.name, events);
+    await store.recordOpeners(senderKey(account), events);
   }
   const sheets = {
     open: () =>

@@ -10,8 +10,10 @@ import type { Channel, Message, Template } from './core/template.js';
 import type { LastOpener, Opener, WindowSettings } from './core/window.js';
 
 export interface Clock {
-  /** Milliseconds since 1970, UTC. */
+  /** Milliseconds since 1970, UTC. May jump when somebody sets the clock. */
   now(): number;
+  /** Milliseconds since some moment; never jumps. For pace, pauses and everything else that measures a length of time. */
+  monotonic(): number;
   /** Resolves after `ms`, or at once when the signal aborts; never rejects. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
@@ -73,18 +75,17 @@ export interface OutgoingMessage {
 }
 
 export interface Capabilities {
-  /** Messages that one call to `send` may hold. */
-  maxBatch: number;
-  /** Messages a second when the configuration says nothing. */
-  defaultPace: number;
-  /** Whether registered templates can be sent; if not, they are refused before anything is planned. */
+  /** Whether registered templates can be sent; if not, a run with one is refused. */
   registeredTemplates: boolean;
 }
 
 export interface Provider {
   readonly capabilities: Capabilities;
-  /** Sends each message once and never throws for one of them: one outcome for each message, in their order. */
-  send(batch: readonly OutgoingMessage[]): Promise<Outcome[]>;
+  /**
+   * Sends each message once and never throws for one of them: one outcome for each message, in their order.
+   * @param onWire called when the first byte is about to be written: only now can anything arrive
+   */
+  send(batch: readonly OutgoingMessage[], onWire?: () => void): Promise<Outcome[]>;
   close(): Promise<void>;
 }
 
@@ -155,7 +156,10 @@ export interface OpenerEvent {
 
 export interface NewCampaign {
   id: string;
+  /** The `senderKey` of the account. */
   account: string;
+  /** What the account was called when the campaign was planned. */
+  accountName: string;
   template: Template;
   /** What the recipients came from, for people: a file's name or "typed in". */
   source: string;
@@ -182,7 +186,10 @@ export interface QueuePlace {
 
 export interface Campaign {
   id: string;
+  /** The `senderKey` of the account. */
   account: string;
+  /** What the account was called when the campaign was planned. */
+  accountName: string;
   template: Template;
   source: string;
   variables: readonly string[];
@@ -204,6 +211,11 @@ export interface Approval {
   /** Whether the same content may go out again. */
   again: boolean;
   now: number;
+}
+
+/** A row that is to be sent again, and the state that the person who wishes it has seen it in. */
+export interface RequeuedRow extends QueuePlace {
+  from: 'failed' | 'skipped' | 'unknown';
 }
 
 export interface QueuedRow {
@@ -263,7 +275,10 @@ export interface MessageRow {
   error: DeliveryError | null;
 }
 
-/** The ledger, the windows and the opt-outs. Operations are by intent; every write of a run is fenced by its lease. */
+/**
+ * The ledger, the windows and the opt-outs. Operations are by intent; every write of a run is fenced by its lease. An
+ * account is named by its `senderKey`.
+ */
 export interface Store {
   /** Moves windows forward, never back. @returns how many moved */
   recordOpeners(account: string, events: readonly OpenerEvent[]): Promise<number>;
@@ -279,8 +294,11 @@ export interface Store {
   stage(plan: string, rows: readonly StagedRow[]): Promise<void>;
   /** The queued rows of a plan in the order in which they will be sent: closing time, then sheet order. To be read to its end. */
   order(plan: string): AsyncIterable<QueuePlace[]>;
-  leaveOut(plan: string, seqs: readonly number[], reason: SkipReason): Promise<void>;
+  /** @returns how many of them were queued */
+  leaveOut(plan: string, seqs: readonly number[], reason: SkipReason): Promise<number>;
   discard(plan: string): Promise<void>;
+  /** The newest campaign with this content that was approved, or sent anything, since then. */
+  sentBefore(account: string, digest: string, since: number): Promise<Campaign | null>;
   /** Makes a plan a campaign. @returns the campaign that sent the same within the last 24 hours, unless `again` */
   approve(plan: string, approval: Approval): Promise<{ sentBefore: Campaign | null }>;
 
@@ -299,8 +317,11 @@ export interface Store {
     end: { state: 'finished' } | { state: 'paused' } | { state: 'stopped'; stop: NonNullable<Campaign['stop']> },
     now: number,
   ): Promise<void>;
-  /** Puts failed, skipped or unknown rows back into the queue; only ever at a person's wish. @returns how many */
-  requeue(campaign: string, places: readonly QueuePlace[]): Promise<number>;
+  /**
+   * Puts rows back into the queue; only ever at a person's wish.
+   * @throws Failure COUNT_DIFFERS, and changes nothing, when one of them is no longer in the state it was seen in
+   */
+  requeue(lease: Lease, campaign: string, rows: readonly RequeuedRow[]): Promise<void>;
 
   campaign(id: string): Promise<Campaign | null>;
   /** Newest first. */

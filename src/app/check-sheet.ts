@@ -10,7 +10,15 @@ import {
   type SheetLimits,
   type SheetOrigin,
 } from '../core/finding.js';
-import { headerMatches, headerTexts, RowChecker, sheetHeader, type RowResult, type SheetRow } from '../core/sheet.js';
+import {
+  headerMatches,
+  headerTexts,
+  RowChecker,
+  sheetHeader,
+  type Cell,
+  type RowResult,
+  type SheetRow,
+} from '../core/sheet.js';
 import { compileTemplate, type Channel, type Template } from '../core/template.js';
 import { SheetFault, type OpenSheet, type Sheets } from '../ports.js';
 import { sheetOrigin } from './make-sheet.js';
@@ -38,8 +46,11 @@ export interface CheckRequest {
   template: Template;
   channel: Channel;
   limits: SheetLimits;
-  /** Writes a copy of the sheet with every fault beside its row. */
-  mark?: { path: string; overwrite: boolean; describe: (found: Finding) => string };
+  /**
+   * Writes a copy of the sheet with every fault beside its row. `describe` also gets what stood in a cell that the copy
+   * leaves empty.
+   */
+  mark?: { path: string; overwrite: boolean; describe: (found: Finding, emptied: string | null) => string };
   /** Gets every row that holds anything, in sheet order. */
   onRows?: (rows: Exclude<RowResult, { kind: 'blank' }>[]) => Promise<void>;
 }
@@ -75,14 +86,18 @@ export async function checkTypedIn(
   return report;
 }
 
-/** What a sheet says it was made from; null when it says nothing or cannot be read. */
-export async function readOrigin(sheets: Sheets, path: string, limits: SheetLimits): Promise<SheetOrigin | null> {
+/** What a sheet says it was made from, null when it says nothing; and why it could not be read, null when it could. */
+export async function readOrigin(
+  sheets: Sheets,
+  path: string,
+  limits: SheetLimits,
+): Promise<{ origin: SheetOrigin | null; fault: Finding | null }> {
   try {
     const sheet = await sheets.open(path, limits);
     await sheet.close();
-    return sheet.origin;
+    return { origin: sheet.origin, fault: null };
   } catch (error) {
-    if (error instanceof SheetFault) return null;
+    if (error instanceof SheetFault) return { origin: null, fault: error.finding };
     throw error;
   }
 }
@@ -132,12 +147,13 @@ async function checkRows(sheets: Sheets, sheet: OpenSheet, request: CheckRequest
       await request.onRows?.(results.map(({ result }) => result));
       if (copy && request.mark) {
         for (const { row, result } of results) {
+          const { cells, emptied } = withoutDamage(row.cells, result.findings, header);
           await copy.add(
-            row,
-            result.findings.map((one) => ({
-              column: one.column !== null && header.includes(one.column) ? header.indexOf(one.column) : null,
-              text: request.mark?.describe(one) ?? '',
-            })),
+            { row: row.row, cells },
+            result.findings.map((one) => {
+              const column = columnOf(one, header);
+              return { column, text: request.mark?.describe(one, emptied.get(column ?? -1) ?? null) ?? '' };
+            }),
           );
         }
       }
@@ -149,6 +165,44 @@ async function checkRows(sheets: Sheets, sheet: OpenSheet, request: CheckRequest
     await copy?.abandon();
     throw error;
   }
+}
+
+/** No id and no message: where it stands alone in a row, the row stays one with a fault. */
+const PLACEHOLDER = '?';
+const VISIBLE = /[\p{L}\p{M}\p{N}\p{P}\p{S}]/u;
+
+/**
+ * Every cell of a marked copy is text, so what was damaged as a number, a date or a formula would pass as text when the
+ * copy comes back unmended. It is left out; and the row must not become blank by that, or a person would be lost silently.
+ */
+function withoutDamage(
+  cells: readonly Cell[],
+  findings: readonly Finding[],
+  header: readonly string[],
+): { cells: Cell[]; emptied: Map<number, string> } {
+  const faulty = new Set(findings.filter(isError).map((one) => columnOf(one, header)));
+  const emptied = new Map<number, string>();
+  const kept = cells.map((cell, index): Cell => {
+    if (cell === null || typeof cell === 'string') return cell;
+    if (faulty.has(index)) {
+      emptied.set(index, cell.text);
+      return null;
+    }
+    return index >= header.length && !VISIBLE.test(cell.text) ? PLACEHOLDER : cell;
+  });
+  const isBlank = kept.slice(0, header.length).every((cell) => !VISIBLE.test(textOf(cell)));
+  if (emptied.size > 0 && isBlank) kept[0] = PLACEHOLDER;
+  return { cells: kept, emptied };
+}
+
+function textOf(cell: Cell): string {
+  return typeof cell === 'string' ? cell : (cell?.text ?? '');
+}
+
+/** The place of the column that a finding is about; null for the row as a whole and for cells right of the header. */
+function columnOf(found: Finding, header: readonly string[]): number | null {
+  const at = found.column === null || found.code === 'CELL_OUTSIDE' ? -1 : header.indexOf(found.column);
+  return at === -1 ? null : at;
 }
 
 function checkBatch(

@@ -1,6 +1,8 @@
 /** How many of an audience are inside their window now and in each coming hour. */
 import { finding, type Finding, type SheetLimits } from '../core/finding.js';
-import { headerTexts } from '../core/sheet.js';
+import { senderKey } from '../core/sender.js';
+import { headerTexts, usableId } from '../core/sheet.js';
+import type { Channel } from '../core/template.js';
 import { Forecast, type WindowSettings } from '../core/window.js';
 import { SheetFault, type Account, type Sheets, type Store } from '../ports.js';
 
@@ -12,6 +14,8 @@ export interface ForecastReport {
   inside: number[];
   closed: number;
   unknown: number;
+  /** Rows of the sheet that hold something, but no id that could be written to. */
+  unusable: number;
   /** Why the sheet could not be read; null when it could. */
   fault: Finding | null;
 }
@@ -29,30 +33,33 @@ export async function forecastWindows(
   now: number,
 ): Promise<ForecastReport> {
   const forecast = new Forecast(now, window);
+  const key = senderKey(account);
   let people = 0;
+  let unusable = 0;
   let fault: Finding | null = null;
   const add = async (userIds: readonly string[]): Promise<void> => {
     people += userIds.length;
-    for (const { last } of await world.store.standings(account.name, userIds, window)) forecast.add(last);
+    for (const { last } of await world.store.standings(key, userIds, window)) forecast.add(last);
   };
   try {
-    if (audience === 'everybody') for await (const ids of world.store.people(account.name)) await add(ids);
-    else await readIds(world.sheets, audience.sheet, audience.limits, add);
+    if (audience === 'everybody') for await (const ids of world.store.people(key)) await add(ids);
+    else unusable = await readIds(world.sheets, audience, account.channel, add);
   } catch (error) {
     if (!(error instanceof SheetFault)) throw error;
     fault = error.finding;
   }
   const { inside, closed, unknown } = forecast;
-  return { account: account.name, at: now, people, inside, closed, unknown, fault };
+  return { account: account.name, at: now, people, inside, closed, unknown, unusable, fault };
 }
 
+/** @returns how many rows have no usable id */
 async function readIds(
   sheets: Sheets,
-  path: string,
-  limits: SheetLimits,
+  audience: { sheet: string; limits: SheetLimits },
+  channel: Channel,
   add: (userIds: readonly string[]) => Promise<void>,
-): Promise<void> {
-  const sheet = await sheets.open(path, limits);
+): Promise<number> {
+  const sheet = await sheets.open(audience.sheet, audience.limits);
   try {
     const [first = ''] = headerTexts(sheet.header);
     if (first !== 'User ID' && first !== 'Phone') {
@@ -60,10 +67,13 @@ async function readIds(
     }
     const seen = new Set<string>();
     let batch: string[] = [];
+    let unusable = 0;
     for await (const rows of sheet.rows()) {
       for (const { cells } of rows) {
-        const id = typeof cells[0] === 'string' ? cells[0].trim() : '';
-        if (id === '' || seen.has(id)) continue;
+        const id = usableId(cells[0] ?? null, channel);
+        if (id === null && cells.some((cell) => (typeof cell === 'string' ? cell.trim() !== '' : cell !== null)))
+          unusable += 1;
+        if (id === null || seen.has(id)) continue;
         seen.add(id);
         batch.push(id);
       }
@@ -73,6 +83,7 @@ async function readIds(
       }
     }
     await add(batch);
+    return unusable;
   } finally {
     await sheet.close();
   }

@@ -1,4 +1,5 @@
 /** Moves windows forward by what a log says that users did. */
+import { senderKey } from '../core/sender.js';
 import type { Account, OpenerEvent, Store } from '../ports.js';
 
 /** One batch of a log as it was read. */
@@ -28,7 +29,7 @@ export async function importWindows(
   const report: ImportReport = { events: 0, moved: 0, problems: 0, listed: [], ignored: {} };
   for await (const { events, problems, ignored } of batches) {
     report.events += events.length;
-    report.moved += await store.recordOpeners(account.name, events);
+    report.moved += await store.recordOpeners(senderKey(account), events);
     report.problems += problems.length;
     report.listed.push(...problems.slice(0, LISTED_PROBLEMS - report.listed.length));
     for (const [kind, count] of Object.entries(ignored)) report.ignored[kind] = (report.ignored[kind] ?? 0) + count;

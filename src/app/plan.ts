@@ -8,6 +8,7 @@ import { Failure } from '../core/failure.js';
 import { admit, everybodyInTime, finishTime, SKIP_REASONS, TurnTaker, type SkipReason } from '../core/plan.js';
 import { paceOf } from '../core/pacing.js';
 import { bulkBlock, needsOpenWindow } from '../core/policy.js';
+import { senderKey } from '../core/sender.js';
 import { hashTexts, type RowResult } from '../core/sheet.js';
 import { checkTemplate, compileTemplate, type Message, type Template } from '../core/template.js';
 import type { WindowSettings } from '../core/window.js';
@@ -37,6 +38,8 @@ export interface Plan {
   template: string;
   language: string;
   rows: number;
+  /** Rows without a fault. */
+  recipients: number;
   send: number;
   skip: Record<SkipReason, number>;
   pace: number;
@@ -48,6 +51,8 @@ export interface Plan {
   truncated: boolean;
   /** Names of the values, in their order. */
   variables: string[];
+  /** The values of the first row without a fault, whoever it is for; null when there is none. */
+  example: readonly string[] | null;
   /** Messages of the first people who are sent to, as they will get them. */
   samples: { row: number; userId: string; values: readonly string[]; message: Message }[];
 }
@@ -83,7 +88,8 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
   const variables = compiled.variables.map((variable) => variable.name);
   await store.draft({
     id: campaign,
-    account: account.name,
+    account: senderKey(account),
+    accountName: account.name,
     template,
     source: request.source.kind === 'sheet' ? request.source.path : 'typed in',
     pace,
@@ -96,14 +102,19 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
     const samples: Plan['samples'] = [];
     // Beside the set of ids the only thing that grows with the rows: eight bytes for each.
     const closings: number[] = [];
+    /** Rows whose person stands in a later row with other values: neither of the two is known to be right. */
+    const contradicted: number[] = [];
+    let example: readonly string[] | null = null;
 
     const stage = async (results: Exclude<RowResult, { kind: 'blank' }>[]): Promise<void> => {
       const people = results.flatMap((result) => (result.kind === 'recipient' ? [result.recipient.userId] : []));
-      const standings = await store.standings(account.name, people, request.window);
+      const standings = await store.standings(senderKey(account), people, request.window);
       let person = 0;
       const staged = results.map((result): StagedRow => {
         if (result.kind === 'invalid') {
-          const reason = result.findings.some((one) => one.code === 'ID_DUPLICATE') ? 'duplicate' : 'invalid';
+          const duplicate = result.findings.find((one) => one.code === 'ID_DUPLICATE');
+          const reason = duplicate ? 'duplicate' : 'invalid';
+          if (duplicate && !duplicate.args.sameValues) contradicted.push(duplicate.args.firstRow);
           skip[reason] += 1;
           return {
             seq: result.row,
@@ -118,6 +129,7 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
         const standing = standings[person] ?? { last: null, optedOut: false };
         person += 1;
         digest.add(userId, values);
+        example ??= values;
         const admission = admit(standing, startAt, request.window, windowNeeded);
         const opener = standing.last?.opener ?? null;
         if (admission.reason !== null) {
@@ -133,11 +145,17 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
 
     const report = await check(world.sheets, request, stage);
     const usable = report.recipients > 0 && (report.ok || (request.skipInvalid && !report.findings.some(concernsFile)));
+    let queued = closings.length;
     if (!usable) await store.discard(campaign);
-    else if (!everybodyInTime(Float64Array.from(closings).sort(), startAt, pace)) {
+    else if (contradicted.length > 0) {
+      const left = await store.leaveOut(campaign, contradicted, 'duplicate');
+      skip.duplicate += left;
+      queued -= left;
+    }
+    if (usable && !everybodyInTime(Float64Array.from(closings).sort(), startAt, pace)) {
       skip.window_closes_before_turn = await leaveOutWhoIsTooLate(store, campaign, new TurnTaker(startAt, pace));
     }
-    const send = usable ? closings.length - skip.window_closes_before_turn : 0;
+    const send = usable ? queued - skip.window_closes_before_turn : 0;
     return {
       campaign: usable ? campaign : null,
       account: account.name,
@@ -153,7 +171,9 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
       findings: report.findings,
       counts: report.counts,
       truncated: report.truncated,
+      recipients: report.recipients,
       variables,
+      example,
       samples,
     };
   } catch (error) {
@@ -224,7 +244,7 @@ class ContentDigest {
   #high = 0;
 
   constructor(account: Account, template: Template) {
-    this.#start = `${account.name}\n${account.id}\n${sheetOrigin(template).fingerprint}`;
+    this.#start = `${senderKey(account)}\n${sheetOrigin(template).fingerprint}`;
   }
 
   add(userId: string, values: readonly string[]): void {

@@ -3,15 +3,14 @@ import { Failure } from '../core/failure.js';
 import { admit } from '../core/plan.js';
 import { needsOpenWindow } from '../core/policy.js';
 import type { WindowSettings } from '../core/window.js';
-import type { QueuePlace, Store } from '../ports.js';
+import type { Campaign, RequeuedRow, Store } from '../ports.js';
 
-export type RetryableState = 'failed' | 'skipped' | 'unknown';
+export type RetryableState = RequeuedRow['from'];
 
 export interface RetryPlan {
-  campaign: string;
   state: RetryableState;
   /** Rows that would be sent to again. */
-  places: QueuePlace[];
+  rows: RequeuedRow[];
   /** Rows that stay as they are, because the person's window is shut or they are opted out, duplicate or invalid. */
   staying: number;
 }
@@ -19,18 +18,22 @@ export interface RetryPlan {
 /** What a retry would do; nothing is changed. */
 export async function planRetry(
   store: Store,
-  campaignId: string,
+  campaign: Campaign,
   state: RetryableState,
   window: WindowSettings,
   now: number,
 ): Promise<RetryPlan> {
-  const campaign = await store.campaign(campaignId);
-  if (!campaign) {
-    throw new Failure('CAMPAIGN_UNKNOWN', `There is no campaign ${campaignId}.`, 'List them: pagecast campaign list');
+  // What is still queued would go out with the rows that are put back, and nobody has confirmed that here.
+  if (campaign.state !== 'finished') {
+    throw new Failure(
+      'CAMPAIGN_STATE',
+      `Campaign ${campaign.id} is ${campaign.state}, and must be finished before anything of it is sent again.`,
+      `Go on with it first: pagecast campaign resume ${campaign.id}`,
+    );
   }
-  const places: QueuePlace[] = [];
+  const requeued: RequeuedRow[] = [];
   let staying = 0;
-  for await (const rows of store.messages({ campaign: campaignId, state })) {
+  for await (const rows of store.messages({ campaign: campaign.id, state })) {
     const candidates = rows.filter((row) => row.reason !== 'invalid' && row.reason !== 'duplicate');
     const ids = candidates.map((row) => row.userId);
     const standings = await store.standings(campaign.account, ids, window);
@@ -38,9 +41,9 @@ export async function planRetry(
     candidates.forEach((row, index) => {
       const standing = standings[index] ?? { last: null, optedOut: false };
       const admission = admit(standing, now, window, needsOpenWindow(campaign.template));
-      if (admission.reason === null) places.push({ seq: row.seq, closesAt: admission.closesAt });
+      if (admission.reason === null) requeued.push({ seq: row.seq, closesAt: admission.closesAt, from: state });
       else staying += 1;
     });
   }
-  return { campaign: campaignId, state, places, staying };
+  return { state, rows: requeued, staying };
 }

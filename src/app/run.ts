@@ -11,6 +11,7 @@ import {
   backoffMs,
   FailureWatch,
   MAX_ATTEMPTS,
+  MAX_BACKOFF_MS,
   MAX_PAUSE_MS,
   MAX_PAUSES,
   type Counts,
@@ -18,7 +19,7 @@ import {
   type Outcome,
 } from '../core/delivery.js';
 import { Failure } from '../core/failure.js';
-import { Pacer } from '../core/pacing.js';
+import { MAX_UNDER_WAY, Pacer } from '../core/pacing.js';
 import { admit, type SkipReason } from '../core/plan.js';
 import { needsOpenWindow } from '../core/policy.js';
 import { compileTemplate, type CompiledTemplate } from '../core/template.js';
@@ -32,6 +33,7 @@ import type {
   Provider,
   QueuedRow,
   Random,
+  RequeuedRow,
   Settlement,
   Store,
 } from '../ports.js';
@@ -39,6 +41,10 @@ import type {
 const RENEW_EVERY_MS = 5000;
 /** Every durable step waits for the disk. At full speed the answers of so long share one. */
 const STEP_EVERY_MS = 15;
+/** No pace needs a longer silence between two runs of an account. */
+const MAX_SILENCE_MS = 60_000;
+/** A process that was suspended in the middle of a step knows nothing about windows and leases any more. */
+const STALLED_MS = 2000;
 
 export interface RunWorld {
   store: Store;
@@ -54,36 +60,43 @@ export interface RunRequest {
   budget: FailureBudget;
   /** Aborted: nothing more is started, what is under way is waited for, the campaign is `paused`. */
   signal: AbortSignal;
+  /** Rows to put back into the queue first, at a person's wish. */
+  requeue?: readonly RequeuedRow[];
   onProgress?: (progress: Progress) => void;
 }
 
 export interface Progress {
   counts: Counts;
-  /** Waiting until then because the platform asked for it, or could not be reached; null while sending. */
-  waitingUntil: number | null;
+  /** Waiting for so long because the platform asked for it, or could not be reached; 0 while sending. */
+  waitingMs: number;
 }
 
 export interface RunResult extends CampaignSummary {
   campaign: Campaign;
-  /** Rows that an earlier run left under way; their outcome is not known. */
   end: 'finished' | 'paused' | 'stopped';
 }
 
-/** @throws Failure ACCOUNT_BUSY, CAMPAIGN_UNKNOWN, CAMPAIGN_STATE, LEASE_LOST, STORE_… */
+/** @throws Failure ACCOUNT_BUSY, CAMPAIGN_UNKNOWN, CAMPAIGN_STATE, COUNT_DIFFERS, PROVIDER_UNAVAILABLE, LEASE_LOST, STORE_… */
 export async function runCampaign(world: RunWorld, request: RunRequest): Promise<RunResult> {
   const { store, engine, clock } = world;
   const campaign = await store.campaign(request.campaign);
   if (!campaign) throw new Failure('CAMPAIGN_UNKNOWN', `There is no campaign ${request.campaign}.`);
+  if (campaign.template.kind === 'registered' && !world.provider.capabilities.registeredTemplates) {
+    throw new Failure('PROVIDER_UNAVAILABLE', `${campaign.accountName} cannot send registered templates.`);
+  }
   const lease = await engine.own(campaign.account, clock.now());
   if (!lease) {
     throw new Failure(
       'ACCOUNT_BUSY',
-      `Another process is sending for the account ${campaign.account}.`,
-      'Wait until it is done; then run the same command again.',
+      `Another process is sending for the account ${campaign.accountName}.`,
+      'Wait until it is done.',
     );
   }
-  const pacer = new Pacer(campaign.pace, Math.max(clock.now(), lease.freeAt));
+  // A clock that was set back must not keep the run waiting for more than the pace asks for.
+  const silence = Math.min(Math.max(0, lease.freeAt - clock.now()), MAX_SILENCE_MS);
+  const pacer = new Pacer(campaign.pace, clock.monotonic() + silence);
   try {
+    if (request.requeue) await store.requeue(lease, campaign.id, request.requeue);
     await store.start(lease, campaign.id, clock.now());
     const { counts } = await store.summary(campaign.id);
     const end = await new Run(world, request, campaign, lease, pacer, counts).toEnd();
@@ -92,7 +105,8 @@ export async function runCampaign(world: RunWorld, request: RunRequest): Promise
     return { ...summary, campaign: (await store.campaign(campaign.id)) ?? campaign, end: end.state };
   } finally {
     // A lease that was lost, or a store that cannot be written to, must not hide the reason for it.
-    await engine.release(lease, pacer.freeAt(clock.now())).catch(() => undefined);
+    const tick = clock.monotonic();
+    await engine.release(lease, clock.now() + pacer.freeAt(tick) - tick).catch(() => undefined);
   }
 }
 
@@ -112,9 +126,12 @@ class Run {
   /** Answers that are not yet in the ledger. Their rows still take up slots, so that a crash leaves few rows unknown. */
   #answered: Settlement[] = [];
   #underWay = 0;
+  /** The first message goes alone: a token or a template that is refused is then refused once. */
+  #isFirstAnswered = false;
   #stop: Extract<End, { state: 'stopped' }> | null = null;
-  #waitUntil = 0;
-  #steppedAt = 0;
+  // Instants of the monotonic clock.
+  #waitUntil = -Infinity;
+  #steppedAt = -Infinity;
   /** Pauses in a row that no success has ended. */
   #pauses = 0;
   #wake: () => void = () => undefined;
@@ -129,7 +146,7 @@ class Run {
     this.#compiled = compileTemplate(campaign.template);
     this.#watch = new FailureWatch(request.budget);
     // Enough calls under way for answers that take two seconds.
-    this.#concurrency = Math.max(4, Math.min(256, Math.ceil(campaign.pace * 2)));
+    this.#concurrency = Math.max(4, Math.min(MAX_UNDER_WAY, Math.ceil(campaign.pace * 2)));
     this.#limit = pLimit(this.#concurrency);
   }
 
@@ -151,56 +168,56 @@ class Run {
 
   async #loop(): Promise<End> {
     const { store, engine, clock } = this.#world;
-    let renewAt = clock.now() + RENEW_EVERY_MS;
+    let renewAt = clock.monotonic() + RENEW_EVERY_MS;
     let pausedElsewhere = false;
     for (;;) {
       const now = clock.now();
-      if (now >= renewAt) {
+      const tick = clock.monotonic();
+      if (tick >= renewAt) {
         await engine.renew(this.#lease, now);
-        renewAt = now + RENEW_EVERY_MS;
+        renewAt = tick + RENEW_EVERY_MS;
       }
       // They stay answers until they are written: after an error they are saved once more.
       const settled = this.#answered.slice();
       const draining = this.#request.signal.aborted || this.#stop !== null || pausedElsewhere;
-      const wanted = draining ? 0 : this.#freeTurns(now, settled.length);
+      const wanted = draining ? 0 : this.#freeTurns(tick, settled.length);
       const rows = wanted > 0 ? await store.next(this.#campaign.id, wanted, now) : [];
       const { start, skip } = await this.#recheck(rows, now);
 
       if (settled.length + start.length + skip.length > 0) {
         const started = start.map((row) => row.seq);
         const step = { settled, started, skipped: skip };
-        this.#steppedAt = now;
+        this.#steppedAt = tick;
         pausedElsewhere = !(await store.record(this.#lease, this.#campaign.id, step, now));
         this.#answered.splice(0, settled.length);
         this.#underWay -= settled.length;
         this.#count(settled, pausedElsewhere ? [] : skip, pausedElsewhere ? 0 : start.length);
-        if (!pausedElsewhere) for (const row of start) this.#send(row);
-        this.#request.onProgress?.({
-          counts: this.#counts,
-          waitingUntil: this.#waitUntil > now ? this.#waitUntil : null,
-        });
+        if (!pausedElsewhere) this.#launch(start, clock.now() - now > STALLED_MS);
+        this.#request.onProgress?.({ counts: this.#counts, waitingMs: Math.max(0, this.#waitUntil - tick) });
       }
       if (this.#underWay === 0 && this.#answered.length === 0) {
         if (this.#stop) return this.#stop;
-        if (draining || pausedElsewhere) return { state: 'paused' };
-        if (wanted === 0 && settled.length > 0) {
-          // The last one need not wait for a turn that nobody takes.
+        if (pausedElsewhere) return { state: 'paused' };
+        if (draining || (wanted === 0 && settled.length > 0)) {
+          // The last one need not wait for a turn that nobody takes; and an interrupt after it has nothing to interrupt.
           const left = await store.next(this.#campaign.id, 1, Number.MAX_SAFE_INTEGER);
           if (left.length === 0) return { state: 'finished' };
+          if (draining) return { state: 'paused' };
         }
         if (wanted > 0 && rows.length === 0) {
           const nextAttempt = await store.nextAttemptAt(this.#campaign.id);
           if (nextAttempt === null) return { state: 'finished' };
-          this.#waitUntil = Math.max(this.#waitUntil, nextAttempt);
+          this.#waitUntil = Math.max(this.#waitUntil, tick + Math.min(nextAttempt - now, MAX_BACKOFF_MS));
         }
       }
       if (this.#answered.length === 0 && skip.length === 0) await this.#wait(draining, rows.length < wanted);
     }
   }
 
-  #freeTurns(now: number, beingSettled: number): number {
-    if (now < this.#waitUntil) return 0;
-    return this.#pacer.available(now, this.#concurrency - this.#underWay + beingSettled);
+  #freeTurns(tick: number, beingSettled: number): number {
+    if (tick < this.#waitUntil) return 0;
+    const slots = this.#isFirstAnswered ? this.#concurrency : 1;
+    return this.#pacer.available(tick, Math.max(0, slots - this.#underWay + beingSettled));
   }
 
   async #recheck(
@@ -222,32 +239,40 @@ class Run {
     return { start, skip };
   }
 
+  /** Sends rows that are durably `started`; after a stall they go back instead, since nothing is known of this moment. */
+  #launch(rows: readonly QueuedRow[], stalled: boolean): void {
+    this.#underWay += rows.length;
+    for (const row of rows) {
+      if (stalled) this.#answered.push({ seq: row.seq, state: 'queued', uncounted: true });
+      else this.#send(row);
+    }
+  }
+
   #send(row: QueuedRow): void {
     const { clock, provider } = this.#world;
-    this.#underWay += 1;
-    const ticket = this.#pacer.leave(clock.now());
+    const ticket = this.#pacer.leave(clock.monotonic());
+    const onWire = (): void => {
+      const isAwaited = this.#pacer.nextAt() === Infinity;
+      this.#pacer.onWire(ticket, clock.monotonic());
+      if (isAwaited) this.#wake();
+    };
     const message = {
       userId: row.userId,
       message: this.#compiled.render(row.values),
       metadata: `pagecast/${this.#campaign.id}/${row.seq}`,
     };
-    void this.#limit(() => provider.send([message])).then(
-      ([outcome]) => {
-        const now = clock.now();
-        this.#pacer.answered(ticket, now);
-        this.#answer(row, outcome ?? unknownOutcome('The provider gave no outcome.'), now);
-      },
+    void this.#limit(() => provider.send([message], onWire))
       // A provider must not throw; if one does, the message may be out.
-      (error: unknown) => this.#answer(row, unknownOutcome(error instanceof Error ? error.name : 'Error'), clock.now()),
-    );
+      .catch((error: unknown) => [unknownOutcome(error instanceof Error ? error.name : 'Error')])
+      .then(([outcome]) => {
+        this.#pacer.answered(ticket, clock.monotonic());
+        this.#isFirstAnswered = true;
+        this.#answered.push(this.#settlement(row, outcome ?? unknownOutcome('The provider gave no outcome.')));
+        this.#wake();
+      });
   }
 
-  #answer(row: QueuedRow, outcome: Outcome, now: number): void {
-    this.#answered.push(this.#settlement(row, outcome, now));
-    this.#wake();
-  }
-
-  #settlement({ seq, attempts }: QueuedRow, outcome: Outcome, now: number): Settlement {
+  #settlement({ seq, attempts }: QueuedRow, outcome: Outcome): Settlement {
     switch (outcome.kind) {
       case 'sent':
         this.#pauses = 0;
@@ -258,11 +283,19 @@ class Run {
         this.#tooMany(outcome.error);
         return { seq, state: outcome.kind === 'unknown' ? 'unknown' : 'failed', error: outcome.error };
       case 'stopped':
+        // A message that is refused for what it says is this person's own: their values are in it. Only while nobody has
+        // got the template yet is it taken for the template's fault, and the run stops to have it looked at.
+        if (outcome.stop === 'content') {
+          this.#tooMany(outcome.error);
+          if (this.#counts.sent === 0)
+            this.#stop ??= { state: 'stopped', stop: { cause: 'content', error: outcome.error } };
+          return { seq, state: 'failed', error: outcome.error };
+        }
         this.#stop ??= { state: 'stopped', stop: { cause: outcome.stop, error: outcome.error } };
         return { seq, state: 'queued', error: outcome.error, uncounted: true };
       case 'retryable':
         if (outcome.pauseMs !== undefined) {
-          this.#pause(outcome.pauseMs, outcome.error, now);
+          this.#pause(outcome.pauseMs, outcome.error);
           return { seq, state: 'queued', error: outcome.error, uncounted: true };
         }
         if (attempts + 1 >= MAX_ATTEMPTS) {
@@ -273,7 +306,7 @@ class Run {
           seq,
           state: 'queued',
           error: outcome.error,
-          notBefore: now + backoffMs(attempts + 1, this.#world.random.next()),
+          notBefore: this.#world.clock.now() + backoffMs(attempts + 1, this.#world.random.next()),
         };
     }
   }
@@ -283,15 +316,16 @@ class Run {
   }
 
   /** The platform asks for a rest, or cannot be reached: nobody is sent to for a while. */
-  #pause(pauseMs: number, error: NonNullable<Settlement['error']>, now: number): void {
+  #pause(pauseMs: number, error: NonNullable<Settlement['error']>): void {
+    const tick = this.#world.clock.monotonic();
     // Calls that were under way together report the same rest; it counts once.
-    if (now < this.#waitUntil) return;
+    if (tick < this.#waitUntil) return;
     const rest = Math.max(pauseMs, backoffMs(this.#pauses + 1, this.#world.random.next()));
     this.#pauses += 1;
     if (rest > MAX_PAUSE_MS || this.#pauses > MAX_PAUSES) {
       const cause = error.code === 'CONNECTION_REFUSED' ? 'network' : 'rate_limit';
       this.#stop ??= { state: 'stopped', stop: { cause, error } };
-    } else this.#waitUntil = now + rest;
+    } else this.#waitUntil = tick + rest;
   }
 
   #count(settled: readonly Settlement[], skipped: readonly unknown[], started: number): void {
@@ -305,20 +339,21 @@ class Run {
   async #wait(draining: boolean, queueIsShort: boolean): Promise<void> {
     const { clock } = this.#world;
     if (this.#request.signal.aborted && !draining) return;
-    const slotsFree = this.#underWay < this.#concurrency && !draining;
+    const tick = clock.monotonic();
+    const slotsFree = this.#underWay < (this.#isFirstAnswered ? this.#concurrency : 1) && !draining;
     const until = Math.max(this.#pacer.nextAt(), this.#waitUntil);
     // With nothing more in the queue than what is under way, only an answer can change anything.
-    const nothingElse = queueIsShort && this.#underWay > 0 && clock.now() >= this.#waitUntil;
-    if (slotsFree && !nothingElse) {
-      if (until <= clock.now()) return;
+    const nothingElse = queueIsShort && this.#underWay > 0 && tick >= this.#waitUntil;
+    if (slotsFree && !nothingElse && until < Infinity) {
+      if (until <= tick) return;
       const woken = new AbortController();
       this.#wake = () => woken.abort();
-      await clock.sleep(until - clock.now(), woken.signal);
+      await clock.sleep(until - tick, woken.signal);
     } else {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
-      const rest = this.#steppedAt + STEP_EVERY_MS - clock.now();
+      const rest = this.#steppedAt + STEP_EVERY_MS - clock.monotonic();
       if (rest > 0) await clock.sleep(rest);
     }
     this.#wake = () => undefined;

@@ -2,14 +2,20 @@
 import { runCampaign, type RunResult } from '../app/run.js';
 import { DEFAULT_BUDGET, finishedStatus, parseBudget, STOP_STATUS, type FailureBudget } from '../core/delivery.js';
 import { EXIT, Failure, type ExitStatus } from '../core/failure.js';
-import type { Campaign, CampaignSummary } from '../ports.js';
+import { senderKey } from '../core/sender.js';
+import type { Campaign, CampaignSummary, RequeuedRow } from '../ports.js';
+import type { AccountConfig } from '../workspace/config.js';
 import type { Context } from './context.js';
 import type { RunOptions } from './options.js';
 import { ProgressLine } from './progress.js';
 import { campaignText } from './render.js';
 
 /** Sends what a campaign has queued, and reports. */
-export async function runAndReport(context: Context, campaign: Campaign, options: RunOptions): Promise<ExitStatus> {
+export async function runAndReport(
+  context: Context,
+  campaign: Campaign,
+  options: RunOptions & { requeue?: readonly RequeuedRow[] },
+): Promise<ExitStatus> {
   const { terminal } = context;
   const result = await runWithProgress(context, campaign, options);
   if (terminal.json) terminal.document(campaignJson(result.campaign, result));
@@ -33,11 +39,15 @@ export function failureBudget({ maxFailures }: RunOptions): FailureBudget {
 }
 
 /** Sends what a campaign has queued, with a progress line; Ctrl-C pauses it. */
-export async function runWithProgress(context: Context, campaign: Campaign, options: RunOptions): Promise<RunResult> {
+async function runWithProgress(
+  context: Context,
+  campaign: Campaign,
+  options: RunOptions & { requeue?: readonly RequeuedRow[] },
+): Promise<RunResult> {
   const { terminal, clock, random } = context;
   const budget = failureBudget(options);
   const { store, engine } = await context.store();
-  const provider = await context.provider(await context.account(campaign.account));
+  const provider = await context.provider(await sameAccount(context, campaign));
   const { window } = await context.workspace();
   const progress = await ProgressLine.start(terminal, clock, 'Sending');
   const interruption = context.interruptible(() => {
@@ -52,6 +62,7 @@ export async function runWithProgress(context: Context, campaign: Campaign, opti
         window,
         budget,
         signal: interruption.signal,
+        ...(options.requeue && { requeue: options.requeue }),
         onProgress: (now) => {
           if (!interruption.signal.aborted) progress.update(now);
         },
@@ -59,18 +70,30 @@ export async function runWithProgress(context: Context, campaign: Campaign, opti
     );
   } catch (error) {
     progress.stop();
-    throw error instanceof Failure && error.code !== 'CAMPAIGN_STATE' ? withWayOn(error, campaign) : error;
+    throw error instanceof Failure && error.code !== 'CAMPAIGN_STATE' && error.code !== 'COUNT_DIFFERS'
+      ? withWayOn(error, campaign)
+      : error;
   } finally {
     progress.stop();
     interruption.dispose();
   }
 }
 
+/** The account that the campaign was planned for. User IDs belong to one Page: with another, they are other people or nobody. */
+async function sameAccount(context: Context, { id, account: planned, accountName }: Campaign): Promise<AccountConfig> {
+  const account = await context.account(accountName);
+  if (senderKey(account) === planned) return account;
+  throw new Failure(
+    'CAMPAIGN_STATE',
+    `Campaign ${id} was planned for ${planned}, and ${accountName} is ${senderKey(account)} now.`,
+    `Put ${accountName} back in pagecast.yaml as it was, or make a new campaign.`,
+  );
+}
+
 /** The campaign is in the ledger by now, so the same `send` again would be refused as sent before. */
 function withWayOn({ code, message, hint, cause }: Failure, { id }: Campaign): Failure {
-  const first = code === 'ACCOUNT_BUSY' ? 'Wait until it is done.' : hint;
   const way = `Campaign ${id} is kept. Go on with: pagecast campaign resume ${id}`;
-  return new Failure(code, message, first === '' ? way : `${first}\n${way}`, cause);
+  return new Failure(code, message, hint === '' ? way : `${hint}\n${way}`, cause);
 }
 
 function runStatus(result: RunResult, strict: boolean): ExitStatus {
@@ -98,7 +121,7 @@ export function campaignJson(campaign: Campaign, summary: CampaignSummary): obje
   return {
     campaign: campaign.id,
     state: campaign.state,
-    account: campaign.account,
+    account: campaign.accountName,
     template: campaign.template.name,
     language: campaign.template.language,
     source: campaign.source,

@@ -2,11 +2,13 @@
  * The only composition root: from the process and the workspace to the adapters. Everything is made when it is first
  * asked for, so a command pays only for what it uses.
  */
+import { readFileSync, readlinkSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../core/failure.js';
+import { MAX_UNDER_WAY } from '../core/pacing.js';
 import type { SheetLimits } from '../core/finding.js';
 import type { Account, Clock, Provider, Random, Sheets, TemplateEntry, TemplateListing } from '../ports.js';
 import type * as windowLog from '../inbound/window-log.js';
@@ -30,6 +32,7 @@ export class Context {
   readonly terminal: Terminal;
   readonly clock: Clock = {
     now: () => Date.now(),
+    monotonic: () => performance.now(),
     // Longer sleeps than a timer can hold are cut; every caller looks at the clock again.
     sleep: (ms, signal) =>
       sleep(Math.max(0, Math.min(ms, 2 ** 31 - 1)), undefined, signal && { signal }).catch(() => undefined),
@@ -38,16 +41,18 @@ export class Context {
   readonly cwd: string;
   readonly #env = process.env;
   readonly #closers: (() => Promise<void>)[] = [];
+  readonly #providers = new Map<string, Promise<Provider>>();
   #workspace: Promise<Workspace> | undefined;
   #opened: Promise<OpenedStore> | undefined;
 
   constructor(options: GlobalOptions, cwd = process.cwd()) {
-    this.terminal = new Terminal({ ...standardStreams(), env: process.env }, options.json === true);
+    this.terminal = new Terminal(process, options.json === true);
     this.cwd = cwd;
   }
 
   path(given: string): string {
-    return resolve(this.cwd, given);
+    // In a dialogue no shell has replaced it.
+    return resolve(this.cwd, given.startsWith('~/') ? join(homedir(), given.slice(2)) : given);
   }
 
   workspace(): Promise<Workspace> {
@@ -102,13 +107,12 @@ export class Context {
 
   async #openStore(): Promise<OpenedStore> {
     const { openStore } = await import('../stores/open.js');
-    const host = hostname();
+    const machine = machineName();
     const opened = await openStore(await this.storeUrl(), this.cwd, {
-      name: `${host}/${process.pid}`,
+      name: `${machine}/${process.pid}`,
       mayBeAlive: (name) => {
-        const [itsHost, itsPid] = name.split('/');
-        if (itsHost !== host) return true;
-        return Number(itsPid) === process.pid || isAlive(Number(itsPid));
+        const at = name.lastIndexOf('/');
+        return name.slice(0, at) !== machine || isAlive(Number(name.slice(at + 1)));
       },
     });
     this.#closers.push(() => opened.store.close());
@@ -116,12 +120,19 @@ export class Context {
   }
 
   /** Makes the provider of an account; for a sandbox account without a URL, the sandbox as well. */
-  async provider(account: AccountConfig): Promise<Provider> {
+  provider(account: AccountConfig): Promise<Provider> {
+    let provider = this.#providers.get(account.name);
+    provider ??= this.#openProvider(account);
+    this.#providers.set(account.name, provider);
+    return provider;
+  }
+
+  async #openProvider(account: AccountConfig): Promise<Provider> {
     const { openProvider } = await import('../providers/index.js');
     const { resolveSecret } = await import('../workspace/config.js');
-    // As many as a run has calls under way (app/run.ts): a row that is started but waits for a connection would become
+    // As many as a run has calls under way: a row that is started but waits for a connection would become
     // unknown in a crash though nothing of it was sent.
-    const settings = { channel: account.channel, id: account.id, connections: 256 };
+    const settings = { channel: account.channel, id: account.id, connections: MAX_UNDER_WAY };
     let provider: Provider;
     if (account.provider === 'sandbox') {
       const { SANDBOX_PAGE } = await import('../sandbox/seed.js');
@@ -204,8 +215,14 @@ export class Context {
    */
   interruptible(onFirst: () => void): Interruption {
     const controller = new AbortController();
-    const stop = (): void => {
-      if (controller.signal.aborted) process.exit(130);
+    let firstAt = 0;
+    const stop = (name: NodeJS.Signals): void => {
+      if (controller.signal.aborted) {
+        // One closed terminal, or one Ctrl-C under npm, can arrive as two signals: from the shell and from the kernel.
+        if (name !== 'SIGHUP' && this.clock.monotonic() - firstAt > 500) process.exit(130);
+        return;
+      }
+      firstAt = this.clock.monotonic();
       controller.abort();
       onFirst();
     };
@@ -224,19 +241,18 @@ export class Context {
   }
 }
 
-const guarded = new WeakSet<object>();
-
-function standardStreams(): { stdin: NodeJS.ReadStream; stdout: NodeJS.WriteStream; stderr: NodeJS.WriteStream } {
-  const { stdin, stdout, stderr } = process;
-  // A reader that goes away (`| head`), or a terminal that is closed, must not end a run with a stack trace.
-  for (const stream of [stdout, stderr]) {
-    if (guarded.has(stream)) continue;
-    guarded.add(stream);
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
-    });
-  }
-  return { stdin, stdout, stderr };
+/** Tells machines apart, and on Linux also boots and containers: process ids mean something only within one of them. */
+function machineName(): string {
+  const read = (work: () => string): string => {
+    try {
+      return work();
+    } catch {
+      return '';
+    }
+  };
+  const boot = read(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim());
+  const namespace = read(() => readlinkSync('/proc/self/ns/pid'));
+  return `${hostname()}/${boot}/${namespace}`;
 }
 
 function isAlive(pid: number): boolean {

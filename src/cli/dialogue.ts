@@ -3,14 +3,17 @@
  * options that were not given; what follows (policy, preview, count) is the same with and without it.
  */
 import { access } from 'node:fs/promises';
-import { checkSheet } from '../app/check-sheet.js';
+import { join, parse } from 'node:path';
+import { checkSheet, checkTypedIn, type SheetReport } from '../app/check-sheet.js';
 import { makeSheet } from '../app/make-sheet.js';
 import { Failure } from '../core/failure.js';
+import { isError } from '../core/finding.js';
 import { bulkBlock } from '../core/policy.js';
+import { idHeader } from '../core/sheet.js';
 import { compileTemplate, type Template } from '../core/template.js';
 import type { AccountConfig } from '../workspace/config.js';
 import type { Context } from './context.js';
-import { findingLine } from './messages.js';
+import { clip, findingLine, findingNote } from './messages.js';
 import type { SendOptions } from './options.js';
 import { bubble, findingsText, plural } from './render.js';
 import type { Questions } from './terminal.js';
@@ -50,7 +53,7 @@ async function askForTemplate(context: Context, ask: Questions, given: SendOptio
     offered.map((one) => ({
       name: one.name,
       value: one,
-      description: `${one.kind}, for ${one.channels.join(', ')}: ${(one.body ?? one.media?.url ?? '').slice(0, 100)}`,
+      description: `${one.kind}, for ${one.channels.join(', ')}: ${clip(one.body ?? one.media?.url ?? '', 100)}`,
     })),
   );
   const compiled = compileTemplate(template);
@@ -93,23 +96,37 @@ async function askForRecipients(
     { name: 'Make me a workbook to fill in first', value: 'new' as const },
     { name: 'A few user IDs that I type', value: 'ids' as const },
   ]);
-  if (method === 'ids') return askForIds(ask, template);
+  if (method === 'ids') return askForIds(ask, template, account);
   if (method === 'new') await makeWorkbook(context, ask, template, account);
   return askForWorkbook(context, ask, template, account);
 }
 
-async function askForIds(ask: Questions, template: Template): Promise<Pick<SendOptions, 'to' | 'var'>> {
+async function askForIds(
+  ask: Questions,
+  template: Template,
+  { channel }: AccountConfig,
+): Promise<Pick<SendOptions, 'to' | 'var'>> {
+  const { variables } = compileTemplate(template);
+  const idsIn = (text: string): string[] => text.split(/[\s,;]+/).filter((id) => id !== '');
   const typed = await ask.type('User IDs, with spaces or commas between them:', {
-    validate: (text) => text.trim() !== '' || 'Type at least one user ID.',
+    validate: async (text) => {
+      const ids = idsIn(text);
+      if (ids.length === 0) return 'Type at least one user ID.';
+      // The values are asked for afterwards; until then the examples stand in for them.
+      const values = variables.map((variable) => variable.example);
+      const { findings } = await checkTypedIn({ template, channel, ids, values });
+      const fault = findings.find((one) => isError(one) && one.column === idHeader(channel));
+      return fault === undefined || findingLine(fault, 'ID');
+    },
   });
   const pairs: string[] = [];
-  for (const { name, description, example } of compileTemplate(template).variables) {
+  for (const { name, description, example } of variables) {
     const value = await ask.type(`${name}${description === undefined ? '' : ` (${description})`}, for all of them:`, {
       validate: (text) => text.trim() !== '' || `Type a value, such as ${example}.`,
     });
     pairs.push(`${name}=${value}`);
   }
-  return { to: typed.split(/[\s,;]+/).filter((id) => id !== ''), var: pairs };
+  return { to: idsIn(typed), var: pairs };
 }
 
 async function makeWorkbook(
@@ -122,10 +139,7 @@ async function makeWorkbook(
     default: `${template.name}.${template.language}.xlsx`,
     validate: async (text) => {
       if (!text.toLowerCase().endsWith('.xlsx')) return 'The name must end in .xlsx.';
-      return access(context.path(text)).then(
-        () => 'This file is there already.',
-        () => true,
-      );
+      return !(await exists(context.path(text))) || 'This file is there already.';
     },
   });
   await makeSheet(await context.sheets(), {
@@ -146,22 +160,28 @@ async function askForWorkbook(
   const sheets = await context.sheets();
   const limits = await context.sheetLimits();
   const { terminal } = context;
+  let typed: string | undefined;
   for (;;) {
-    const file = await ask.type('The filled-in workbook (.xlsx or .csv):', {
+    const before = typed;
+    typed = await ask.type(`The filled-in workbook (.xlsx or .csv${before === undefined ? '' : '; Tab to edit'}):`, {
+      ...(before !== undefined && { default: before }),
       validate: (text) => text.trim() !== '' || 'Type the name of the file.',
     });
-    const path = context.path(file.trim());
+    const path = context.path(typed.trim());
     const report = await checkSheet(sheets, { path, template, channel: account.channel, limits });
     const total = Object.values(report.counts).reduce((sum, count) => sum + count, 0);
     if (total > 0) terminal.note(findingsText(report.findings, total, terminal.tint, 10));
+    if (isUnusable(report)) continue;
     terminal.note(`${plural(report.rows, 'row')}, ${plural(report.recipients, 'recipient')}.`);
     if (report.ok) return { sheet: path };
-    const mark = path.replace(/\.[^.]*$/, '.faults.xlsx');
+    const mark = await freeName(path);
     const next = await ask.choose('The sheet has faults. What now?', [
       { name: 'Mend it and check again', value: 'again' as const },
-      ...(report.rows > 0 ? [{ name: `Write ${mark} with every fault beside its row`, value: 'mark' as const }] : []),
+      { name: `Write ${mark} with every fault beside its row`, value: 'mark' as const },
       ...(report.recipients > 0 ? [{ name: 'Leave the rows with faults out', value: 'skip' as const }] : []),
+      { name: 'Stop here', value: 'stop' as const },
     ]);
+    if (next === 'stop') throw new Failure('INTERRUPTED', 'Nothing was sent.');
     if (next === 'skip') return { sheet: path, skipInvalid: true };
     if (next === 'mark') {
       await checkSheet(sheets, {
@@ -169,9 +189,30 @@ async function askForWorkbook(
         template,
         channel: account.channel,
         limits,
-        mark: { path: mark, overwrite: true, describe: findingLine },
+        mark: { path: mark, overwrite: false, describe: findingNote },
       });
       terminal.note(`Wrote ${mark}.`);
     }
   }
+}
+
+/** Whether the fault is the file's, so that there are no rows to mark or to leave out. */
+function isUnusable({ rows, findings }: SheetReport): boolean {
+  return rows === 0 || findings.some((one) => isError(one) && one.row === null && one.code !== 'IDS_ROUNDED');
+}
+
+/** A name for the marked copy that nothing has yet: somebody may be mending the last one. */
+async function freeName(path: string): Promise<string> {
+  const { dir, name } = parse(path);
+  for (let number = 1; ; number += 1) {
+    const candidate = join(dir, `${name}.faults${number === 1 ? '' : `-${number}`}.xlsx`);
+    if (!(await exists(candidate))) return candidate;
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }

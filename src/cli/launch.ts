@@ -1,6 +1,6 @@
 /** How a command's work is run: with a context, which is closed afterwards, and errors turned into an exit status. */
 import type { Command } from 'commander';
-import type { ExitStatus } from '../core/failure.js';
+import { Failure, type ExitStatus } from '../core/failure.js';
 import { Context, type GlobalOptions } from './context.js';
 import { reportError } from './errors.js';
 
@@ -29,4 +29,10 @@ export async function launched<Args extends unknown[]>(
     status = reportError(error, context.terminal);
   }
   return status;
+}
+
+/** Tells as JSON what is wrong with a command line. */
+export function usageError(message: string): void {
+  const hint = 'pagecast --help lists the commands, and --help after a command its options.';
+  reportError(new Failure('USAGE', message, hint), new Context({ json: true }).terminal);
 }

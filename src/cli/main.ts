@@ -38,12 +38,18 @@ export async function main(argv: readonly string[], cwd?: string): Promise<ExitS
     };
 
   const program = await buildProgram(launch, argv[2]);
+  if (argv.includes('--json')) silence(program);
   try {
     await program.parseAsync([...argv]);
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    // Commander has printed the help, the version or what is wrong with the command line.
-    return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    // Commander has printed the help, the version or, unless as JSON, what is wrong with the command line.
+    if (error.exitCode === 0) return EXIT.done;
+    if (argv.includes('--json')) {
+      const { usageError } = await import('./launch.js');
+      usageError(error.message.replace(/^error: /, ''));
+    }
+    return EXIT.usage;
   }
   return status;
 }
@@ -68,6 +74,12 @@ function settleSubcommands(command: Command): void {
   command.exitOverride();
   for (const child of command.commands) settleSubcommands(child);
   if (command.commands.length === 0) command.option('--json', 'print one JSON document; never ask');
+}
+
+/** With --json an error is one document on stderr, and commander must not write its own words there. */
+function silence(command: Command): void {
+  command.configureOutput({ writeErr: () => undefined });
+  for (const child of command.commands) silence(child);
 }
 
 export function exitStatusTable(): string {

@@ -46,7 +46,7 @@ export function sentence(found: Finding): string {
       if (expected.template === other.template && expected.language === other.language) {
         return `The template ${expected.template} (${expected.language}) has changed since this sheet was made. Make a new sheet and copy the rows over.`;
       }
-      return `This sheet was made for ${clip(other.template)} (${clip(other.language)}), not for ${expected.template} (${expected.language}).`;
+      return `This sheet was made for ${clip(other.template)} (${clip(other.language)}), not for ${expected.template} (${expected.language}). Choose that template, or make a sheet for this one with "pagecast sheet new".`;
     }
     case 'NO_ROWS':
       return 'The sheet has no recipients: there is nothing below the header.';
@@ -61,7 +61,7 @@ export function sentence(found: Finding): string {
     case 'ID_MALFORMED':
       return found.args.channel === 'sms'
         ? `"${clip(found.args.found)}" is no phone number. Write it with + and country code, such as +15550001111.`
-        : `"${clip(found.args.found)}" is no user ID. A user ID is all digits.`;
+        : `"${clip(found.args.found)}" is no user ID. A user ID has 5 to 20 digits, such as 7642925849053947.`;
     case 'ID_DUPLICATE':
       return found.args.sameValues
         ? `This person is in row ${found.args.firstRow} already, with the same values. One message is sent.`
@@ -113,12 +113,23 @@ export function sentence(found: Finding): string {
   }
 }
 
-/** The place and the sentence, as one line. */
-export function findingLine(found: Finding): string {
-  const place = [found.row === null ? '' : `row ${found.row}`, found.column ?? '']
+/**
+ * The place and the sentence, as one line.
+ * @param rowName what a row is to the reader: `ID` for ids that were typed in
+ */
+export function findingLine(found: Finding, rowName = 'row'): string {
+  const place = [found.row === null ? '' : `${rowName} ${found.row}`, found.column ?? '']
     .filter((part) => part !== '')
     .join(', ');
   return place === '' ? sentence(found) : `${place}: ${sentence(found)}`;
+}
+
+/** A finding as it stands in a marked copy, with what stood in the cell when the copy leaves it empty. */
+export function findingNote(found: Finding, emptied: string | null): string {
+  const line = findingLine(found);
+  return emptied === null || emptied === '' || line.includes(clip(emptied))
+    ? line
+    : `${line} It held: ${clip(emptied, 200)}`;
 }
 
 /** A finding as it stands in JSON: the data, and the sentence. */

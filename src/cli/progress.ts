@@ -13,7 +13,7 @@ export class ProgressLine {
   readonly #clock: Clock;
   readonly #spinner: Ora | null;
   readonly #history: { at: number; done: number }[] = [];
-  #drawnAt = 0;
+  #drawnAt = -Infinity;
 
   private constructor(clock: Clock, spinner: Ora | null) {
     this.#clock = clock;
@@ -28,9 +28,9 @@ export class ProgressLine {
     return new ProgressLine(clock, spinner.start());
   }
 
-  update({ counts, waitingUntil }: Progress): void {
+  update({ counts, waitingMs }: Progress): void {
     if (!this.#spinner) return;
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     const done = counts.total - counts.queued - counts.started;
     this.#history.push({ at: now, done });
     while ((this.#history[0]?.at ?? now) < now - RATE_SPAN_MS) this.#history.shift();
@@ -45,13 +45,9 @@ export class ProgressLine {
         .map((state) => `${counts[state].toLocaleString('en')} ${state}`),
       `${(counts.queued + counts.started).toLocaleString('en')} to go`,
     ];
-    if (waitingUntil !== null) parts.push(`waiting ${duration(waitingUntil - now)} for the platform`);
+    if (waitingMs > 0) parts.push(`waiting ${duration(waitingMs)} for the platform`);
     else if (rate > 0) parts.push(`${rate.toFixed(1)}/s`, `${duration((counts.queued / rate) * 1000)} left`);
     this.#spinner.text = parts.join(', ');
-  }
-
-  say(text: string): void {
-    if (this.#spinner) this.#spinner.text = text;
   }
 
   stop(): void {

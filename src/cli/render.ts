@@ -12,6 +12,8 @@ import type { Plan } from '../app/plan.js';
 import type { Campaign, CampaignSummary } from '../ports.js';
 import { clip, findingLine } from './messages.js';
 
+export { maskId } from '../core/user-id.js';
+
 // ---------------------------------------------------------------------------------------------------- text and tables
 
 function pad(text: string, columns: number): string {
@@ -65,11 +67,6 @@ export function pace(perSecond: number): string {
   return Number.isFinite(perSecond) ? `${Number(perSecond.toFixed(2))}/s` : 'unlimited';
 }
 
-/** A user id as it may stand in progress and logs. */
-export function maskId(userId: string): string {
-  return `…${userId.slice(-4)}`;
-}
-
 // ---------------------------------------------------------------------------------------------------- messages
 
 /** A message as the person will see it. */
@@ -95,9 +92,16 @@ export function bubble(message: Message, width: number, paint: ChalkInstance): s
   ].join('\n');
 }
 
-export function findingsText(findings: readonly Finding[], total: number, paint: ChalkInstance, most = 20): string {
+/** @param rowName what a row is to the reader: `ID` for ids that were typed in */
+export function findingsText(
+  findings: readonly Finding[],
+  total: number,
+  paint: ChalkInstance,
+  most = 20,
+  rowName = 'row',
+): string {
   const mark = { error: paint.red('error  '), warning: paint.yellow('warning'), note: paint.blue('note   ') };
-  const lines = findings.slice(0, most).map((one) => `  ${mark[one.severity]} ${findingLine(one)}`);
+  const lines = findings.slice(0, most).map((one) => `  ${mark[one.severity]} ${findingLine(one, rowName)}`);
   if (total > lines.length)
     lines.push(paint.dim(`  … and ${plural(total - lines.length, 'more')}`.replace(/mores$/, 'more')));
   return lines.join('\n');
@@ -141,7 +145,7 @@ export function skipLines(skip: Partial<Record<SkipReason, number>>): string[] {
 export function planText(plan: Plan, paint: ChalkInstance): string {
   const left = plan.rows - plan.send;
   const lines = [
-    `${paint.bold(plan.send.toLocaleString('en'))} of ${plural(plan.rows, 'row')} would be sent ${plan.template} (${plan.language}) from ${plan.account}.`,
+    `${plan.template} (${plan.language}) would go from ${plan.account} to ${paint.bold(plan.send.toLocaleString('en'))} of ${plural(plan.rows, 'row')}.`,
   ];
   if (left > 0) lines.push(`${plural(left, 'row')} left out:`, ...skipLines(plan.skip));
   if (plan.skip.window_unknown > 0 && plan.send === 0) {
@@ -177,7 +181,7 @@ export function campaignText(campaign: Campaign, summary: CampaignSummary, paint
   const state = { finished: paint.green, stopped: paint.red }[campaign.state as string] ?? paint.yellow;
   const lines = [
     `Campaign ${paint.bold(campaign.id)} is ${state(campaign.state)}: ${countsLine(counts)}.`,
-    `  ${campaign.template.name} (${campaign.template.language}) from ${campaign.account}, ${pace(campaign.pace)}, recipients: ${clip(campaign.source, 200)}`,
+    `  ${campaign.template.name} (${campaign.template.language}) from ${campaign.accountName}, ${pace(campaign.pace)}, recipients: ${clip(campaign.source, 200)}`,
   ];
   if (campaign.startedAt !== null) {
     const end = campaign.finishedAt === null ? '' : `, finished ${time(campaign.finishedAt)}`;
@@ -203,9 +207,8 @@ export function campaignText(campaign: Campaign, summary: CampaignSummary, paint
     const openers = Object.entries(refusedByOpener);
     if (openers.length > 0) {
       lines.push(
-        paint.dim(
-          `           by what had opened the window: ${openers.map(([opener, count]) => `${opener} ${count}`).join(', ')}`,
-        ),
+        'Failed or unknown, by what had opened the window:',
+        ...openers.map(([opener, count]) => `${count.toLocaleString('en').padStart(9)}  ${opener}`),
       );
     }
   }

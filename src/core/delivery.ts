@@ -28,7 +28,10 @@ export type Outcome =
   | { kind: 'rejected'; error: DeliveryError }
   | { kind: 'retryable'; error: DeliveryError; pauseMs?: number }
   | { kind: 'unknown'; error: DeliveryError }
-  /** Surely not accepted, and nobody else's would be: the row stays queued and the run ends. */
+  /**
+   * Surely not accepted, and nobody else's would be: the row stays queued and the run ends. With `content` it may be this
+   * person's values: the row fails, and the run ends only if nobody has got the template yet.
+   */
   | { kind: 'stopped'; error: DeliveryError; stop: StopCause };
 
 /** Why a run ended before its queue was empty. */
@@ -76,7 +79,7 @@ const stop = (cause: StopCause, meaning: string, advice: string): ErrorRow => ({
 });
 const CHECK_TOKEN = 'Make a new token for the account and put it where pagecast.yaml says, then resume the campaign.';
 const CHECK_PERMISSION = "Check the app's permissions and its access level for this Page, then resume the campaign.";
-const CHECK_CONTENT = 'Mend the template; nobody else was tried.';
+const CHECK_CONTENT = 'Look at the template and at the values of this row.';
 const CHECK_PAGE = "Read the Page's Support Inbox. Resume only when the restriction is lifted.";
 
 /**
@@ -208,6 +211,8 @@ export function explainError(code: string): ErrorRow {
   return (known === undefined ? undefined : ERRORS[known]) ?? UNLISTED;
 }
 
+export const MAX_BACKOFF_MS = 60_000;
+
 /** A person is tried at most this often. Only what was surely not accepted is tried again. */
 export const MAX_ATTEMPTS = 3;
 
@@ -217,7 +222,7 @@ export const MAX_ATTEMPTS = 3;
  * @param random in [0, 1)
  */
 export function backoffMs(attempt: number, random: number): number {
-  return Math.round(Math.min(60_000, 1000 * 2 ** (attempt - 1)) * (0.5 + random / 2));
+  return Math.round(Math.min(MAX_BACKOFF_MS, 1000 * 2 ** (attempt - 1)) * (0.5 + random / 2));
 }
 
 /** A run waits through a rest of at most this length, and through so many in a row; then it ends as "safe to run again". */

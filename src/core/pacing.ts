@@ -29,6 +29,9 @@ export function paceOf(template: Template, accountPace: number): number {
   return heavy ? Math.min(accountPace, HEAVY_MEDIA_LIMIT) : accountPace;
 }
 
+/** No run has more calls under way, however fast it is; a provider needs as many connections. */
+export const MAX_UNDER_WAY = 256;
+
 const CATCH_UP_MS = 100;
 /** Covers timer rounding at both ends. */
 const SAFETY_MS = 4;
@@ -40,7 +43,10 @@ export class Pacer {
   /** How many messages any `#span` ms may hold; 0 for no limit. */
   readonly #burst: number;
   readonly #span: number;
-  /** Rings with one place for each of the last `#burst` messages: when it left, and how long its answer took. */
+  /**
+   * Rings with one place for each of the last `#burst` messages: when it went on the wire (Infinity until it has), and how
+   * long its answer took from then on.
+   */
   readonly #left: Float64Array;
   readonly #took: Float64Array;
   #count = 0;
@@ -78,26 +84,38 @@ export class Pacer {
   }
 
   /**
-   * Takes the turn of a message that leaves now.
-   * @returns the ticket to give back with `answered`
+   * Takes the turn of a message that is handed over now.
+   * @returns the ticket to give back with `onWire` and `answered`
    */
   leave(now: number): number {
     const ticket = this.#count;
     this.#count += 1;
     if (this.#burst > 0) {
-      this.#left[ticket % this.#burst] = now;
+      // Connecting can take seconds: until it is over, nobody knows when this message will arrive.
+      this.#left[ticket % this.#burst] = Infinity;
       this.#took[ticket % this.#burst] = Infinity;
       this.#beat = Math.max(this.#beat, now - CATCH_UP_MS) + this.#interval;
     }
     return ticket;
   }
 
-  /** Tells when the answer to a message came. */
+  /** Tells when the first byte of a message was written. */
+  onWire(ticket: number, now: number): void {
+    if (this.#isRecent(ticket)) this.#left[ticket % this.#burst] = now;
+  }
+
+  /** Tells when the answer to a message came. One of which `onWire` was never told arrived at this moment at the latest. */
   answered(ticket: number, now: number): void {
-    if (this.#burst === 0 || this.#count - ticket > this.#burst) return;
-    const took = now - (this.#left[ticket % this.#burst] ?? now);
-    this.#took[ticket % this.#burst] = took;
-    this.#fastest = Math.min(this.#fastest, took);
+    if (!this.#isRecent(ticket)) return;
+    const place = ticket % this.#burst;
+    const left = Math.min(now, this.#left[place] ?? now);
+    this.#left[place] = left;
+    this.#took[place] = now - left;
+    if (now > left) this.#fastest = Math.min(this.#fastest, now - left);
+  }
+
+  #isRecent(ticket: number): boolean {
+    return this.#burst > 0 && this.#count - ticket <= this.#burst;
   }
 
   /** When another run on the same account may send its first message without exceeding the pace. */
@@ -112,7 +130,7 @@ export class Pacer {
     // How fast an answer can be is known after one lap; until then nothing is taken for the usual delay. Without an answer,
     // a message counts as held up for as long as can be.
     const usual = ticket < 2 * this.#burst || !Number.isFinite(this.#fastest) ? 0 : this.#fastest;
-    const heldUp = Math.min(MAX_HELD_UP_MS, (this.#took[place] ?? 0) - usual);
+    const heldUp = Math.max(0, Math.min(MAX_HELD_UP_MS, (this.#took[place] ?? 0) - usual));
     return left + heldUp + this.#span + SAFETY_MS;
   }
 }

@@ -5,6 +5,7 @@
 import { finding, type Finding } from './finding.js';
 import { IdTable } from './id-table.js';
 import { badLinks, exceededLimits, type Channel, type CompiledTemplate } from './template.js';
+import { PHONE, PLATFORM_ID, SCIENTIFIC } from './user-id.js';
 
 /**
  * One cell. Text is its string, an empty cell is null, and everything that a spreadsheet keeps as something else than text
@@ -41,10 +42,6 @@ export function sheetHeader(compiled: CompiledTemplate, channel: Channel): strin
 
 /** Spaces of every width, zero-width characters, soft hyphens, direction marks and byte order marks. */
 const INVISIBLE = /[\s\u00a0\u00ad\u061c\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u2066-\u206f\u3000\ufeff]+/gu;
-const PHONE = /^\+[1-9]\d{6,14}$/;
-const PLATFORM_ID = /^[1-9]\d{4,19}$/;
-/** `7.64E+16`, `7,64E+16`: what is left of an id in a CSV file that Excel has saved. */
-const SCIENTIFIC = /^\d(?:[.,]\d+)?E\+?\d+$/i;
 
 /** Excel keeps 15 significant digits, so an id that went through a number cell ends in zeros from the 16th on. */
 const KEPT_DIGITS = 15;
@@ -75,6 +72,22 @@ function isBlank(cells: readonly Cell[], markColumn: number): boolean {
   return cells.every(
     (cell, index) => index === markColumn || cell === null || (typeof cell === 'string' && isInvisible(cell)),
   );
+}
+
+function idPattern(channel: Channel): RegExp {
+  return channel === 'sms' ? PHONE : PLATFORM_ID;
+}
+
+/** Without what spreadsheets and messengers put around an id when it is copied. */
+function cleanId(text: string): string {
+  return text.replace(INVISIBLE, '').replace(/^'/, '');
+}
+
+/** The id in a cell as it would be sent to; null where the check of a sheet would refuse it. */
+export function usableId(cell: Cell, channel: Channel): string | null {
+  if (typeof cell !== 'string') return null;
+  const id = idPattern(channel).test(cell) ? cell : cleanId(cell);
+  return idPattern(channel).test(id) ? id : null;
 }
 
 export type RowResult =
@@ -146,9 +159,9 @@ export class RowChecker {
       else findings.push(finding('ID_NOT_TEXT', { found: cell.text }, place));
       return cell.text;
     }
-    const wellFormed = this.#channel === 'sms' ? PHONE : PLATFORM_ID;
+    const wellFormed = idPattern(this.#channel);
     const clean = wellFormed.test(cell);
-    const id = clean ? cell : cell.replace(INVISIBLE, '').replace(/^'/, '');
+    const id = clean ? cell : cleanId(cell);
     if (id === '') {
       findings.push(finding('ID_MISSING', {}, place));
       return '';
@@ -186,7 +199,9 @@ export class RowChecker {
           findings.push(finding('CELL_NOT_TEXT', { kind: cell.kind, found: text }, place));
         } else if (text.includes('.')) findings.push(finding('CELL_NUMBER', { text }, place));
       }
-      if (isInvisible(text)) {
+      // A formula that was never computed has no value yet: that it is a formula says it all.
+      const isUncomputed = text === '' && cell !== null && typeof cell !== 'string';
+      if (isInvisible(text) && !isUncomputed) {
         findings.push(finding('VARIABLE_MISSING', { variable: name }, place));
       } else if (maxLength !== undefined && text.length > maxLength) {
         findings.push(finding('VARIABLE_TOO_LONG', { variable: name, length: text.length, max: maxLength }, place));

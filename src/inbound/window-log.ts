@@ -5,6 +5,7 @@
  */
 import { createReadStream } from 'node:fs';
 import { Failure } from '../core/failure.js';
+import { PHONE, PLATFORM_ID, SCIENTIFIC } from '../core/user-id.js';
 import { CLOCK_SKEW_MS, OPENERS, type Opener } from '../core/window.js';
 import type { OpenerEvent } from '../ports.js';
 import { epochMs, isMetaBody, readMetaEvents, type IgnoredCounts, type IgnoredKind } from './meta-events.js';
@@ -52,10 +53,14 @@ export interface WindowLogBatch {
   problems: LineProblem[];
   /** Webhook events that open no window, by kind. */
   ignored: IgnoredCounts;
+  /** The ids of the accounts behind `other_account`, each once, and not all of them where there are many. */
+  otherAccounts: string[];
 }
 
 /** Events and problems of one batch. */
 const BATCH = 1000;
+/** Other accounts that one batch names. */
+const MANY_ACCOUNTS = 10;
 /** Characters; the largest webhook bodies are far below it. */
 const MAX_LINE = 1024 * 1024;
 
@@ -95,11 +100,15 @@ interface CsvTable {
   width: number;
 }
 
+function emptyBatch(): WindowLogBatch {
+  return { lines: 0, events: [], problems: [], ignored: {}, otherAccounts: [] };
+}
+
 class LogReader {
   /** The header was not understood: nothing after it can be either. */
   isOver = false;
   readonly #options: WindowLogOptions;
-  #batch: WindowLogBatch = { lines: 0, events: [], problems: [], ignored: {} };
+  #batch = emptyBatch();
   #line = 0;
   #total = 0;
   #format: 'csv' | 'json' | null = null;
@@ -116,7 +125,7 @@ class LogReader {
 
   take(): WindowLogBatch {
     const batch = this.#batch;
-    this.#batch = { lines: 0, events: [], problems: [], ignored: {} };
+    this.#batch = emptyBatch();
     return batch;
   }
 
@@ -234,8 +243,11 @@ class LogReader {
     for (const [kind, count] of Object.entries(ignored) as [IgnoredKind, number][]) ignore(kind, count);
     const { accountId } = this.#options;
     for (const { accountId: account, userId, openedAt, opener } of openers) {
-      if (accountId !== undefined && account !== accountId) ignore('other_account', 1);
-      else if (this.#isFuture(openedAt)) this.problem(this.#line, 'TIME_IN_FUTURE', IN_FUTURE);
+      if (accountId !== undefined && account !== accountId) {
+        ignore('other_account', 1);
+        const others = this.#batch.otherAccounts;
+        if (others.length < MANY_ACCOUNTS && !others.includes(account)) others.push(account);
+      } else if (this.#isFuture(openedAt)) this.problem(this.#line, 'TIME_IN_FUTURE', IN_FUTURE);
       else this.#batch.events.push({ userId, openedAt, opener });
     }
   }
@@ -281,9 +293,6 @@ interface Misread {
   text: string;
 }
 
-/** Digits of a Page-scoped or Instagram-scoped id, or a phone number. */
-const USER_ID = /^(?:[1-9]\d{4,19}|\+[1-9]\d{6,14})$/;
-
 function readId(value: unknown): string | Misread {
   if (typeof value === 'number') {
     const text = 'user_id is a JSON number, and digits get lost in those. Write it as text, in quotes.';
@@ -291,8 +300,8 @@ function readId(value: unknown): string | Misread {
   }
   if (value === undefined || value === null || value === '') return { code: 'ID_MISSING', text: 'user_id is missing.' };
   const id = typeof value === 'string' ? value.trim() : '';
-  if (USER_ID.test(id)) return id;
-  if (/^\d(?:[.,]\d+)?E\+?\d+$/i.test(id)) {
+  if (PLATFORM_ID.test(id) || PHONE.test(id)) return id;
+  if (SCIENTIFIC.test(id)) {
     const text =
       'A spreadsheet program has turned user_id into a rounded number. Export the file again from its source.';
     return { code: 'ID_NOT_TEXT', text };
@@ -406,6 +415,14 @@ class CsvRecord {
 
 // ---------------------------------------------------------------------------------------------------- bytes to lines
 
+const UNREADABLE: Readonly<Record<string, string>> = {
+  ENOENT: 'There is no such file: check its name.',
+  ENOTDIR: 'There is no such file: check its name.',
+  EISDIR: 'It is a folder: give a file.',
+  EACCES: 'Check the permissions of the file.',
+  EPERM: 'Check the permissions of the file.',
+};
+
 /** Lines of a text file, some at a time; or a sentence that says why it is no text. */
 async function* readLines(source: AsyncIterable<Uint8Array | string>): AsyncGenerator<Line[] | string> {
   let decoder: InstanceType<typeof TextDecoder> | null = null;
@@ -431,7 +448,8 @@ async function* readLines(source: AsyncIterable<Uint8Array | string>): AsyncGene
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? 'unknown error';
     const path = (error as NodeJS.ErrnoException).path ?? 'The log';
-    throw new Failure('FILE_UNREADABLE', `${path} cannot be read (${reason}).`, '', error);
+    const hint = UNREADABLE[reason] ?? 'Copy it to another place and try again.';
+    throw new Failure('FILE_UNREADABLE', `${path} cannot be read (${reason}).`, hint, error);
   }
   yield splitter.push(decoder ? decoder.decode() : new TextDecoder().decode(head));
   yield splitter.end();

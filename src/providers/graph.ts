@@ -28,8 +28,6 @@ export interface GraphConfig {
 const DEFAULT_TIMEOUT_MS = 30_000;
 /** At 35 messages a second, answers may take almost a second each before requests wait for one another. */
 const DEFAULT_CONNECTIONS = 32;
-/** Above 40 messages a second a Page is cut off (overview/rate-limiting, 23 March 2026). */
-const DEFAULT_PACE = 35;
 /** When the platform limits the account and does not say for how long. */
 const DEFAULT_PAUSE_MS = 30_000;
 const UNREACHABLE_PAUSE_MS = 10_000;
@@ -43,7 +41,7 @@ export function createGraphProvider(config: GraphConfig, clock: Clock): Provider
   const proof = config.appSecret === undefined ? undefined : appsecretProof(config.appSecret, config.token);
   const redact = createRedactor([config.token, config.appSecret ?? '', proof ?? '']);
 
-  const sendOne = async (outgoing: OutgoingMessage): Promise<Outcome> => {
+  const sendOne = async (outgoing: OutgoingMessage, onWire?: () => void): Promise<Outcome> => {
     const body = requestBody(outgoing, proof);
     if (body === null) {
       return {
@@ -52,19 +50,17 @@ export function createGraphProvider(config: GraphConfig, clock: Clock): Provider
         error: { code: '100', message: 'Nothing was sent: a message holds either text or one attachment.' },
       };
     }
-    const result = await transport.post(path, { headers, body: JSON.stringify(body), timeoutMs });
+    const result = await transport.post(path, { headers, body: JSON.stringify(body), timeoutMs, onWire });
     if ('fault' in result) return faultOutcome(result);
     return replyOutcome(result, (words) => redact(words, privateParts(outgoing)));
   };
 
   return {
     capabilities: {
-      maxBatch: 1,
-      defaultPace: DEFAULT_PACE,
       // Utility templates are documented for PSIDs only (utility-messages, 13 March 2026).
       registeredTemplates: config.channel === 'messenger',
     },
-    send: (batch) => Promise.all(batch.map(sendOne)),
+    send: (batch, onWire) => Promise.all(batch.map((outgoing) => sendOne(outgoing, onWire))),
     close: () => transport.close(),
   };
 }

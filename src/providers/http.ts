@@ -26,6 +26,8 @@ interface PostOptions {
   body: string;
   /** Longest silence of the server, and longest time for the whole reply once it has begun. */
   timeoutMs: number;
+  /** Called when the first byte is about to be written. */
+  onWire?: (() => void) | undefined;
 }
 
 export interface Transport {
@@ -53,11 +55,15 @@ export function createTransport(origin: string, connections: number, clock: Cloc
     pool = new undici.Pool(origin, { connections, pipelining: 1, connect: { timeout: CONNECT_TIMEOUT_MS } });
     return pool;
   };
-  const dispatch = (through: Pool, path: string, { headers, body, timeoutMs }: PostOptions): Promise<Reply | Fault> =>
+  const dispatch = (
+    through: Pool,
+    path: string,
+    { headers, body, timeoutMs, onWire }: PostOptions,
+  ): Promise<Reply | Fault> =>
     new Promise((resolve) => {
       through.dispatch(
         { path, method: 'POST', headers, body, headersTimeout: timeoutMs, bodyTimeout: timeoutMs },
-        new Exchange(resolve, timeoutMs, clock),
+        new Exchange(resolve, timeoutMs, clock, onWire),
       );
     });
 
@@ -76,6 +82,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #resolve: (result: Reply | Fault) => void;
   readonly #timeoutMs: number;
   readonly #clock: Clock;
+  readonly #onWire: (() => void) | undefined;
   #started = false;
   #status = 0;
   #headers: Reply['headers'] = {};
@@ -84,7 +91,13 @@ class Exchange implements Dispatcher.DispatchHandler {
   #deadline = Infinity;
   #broken: Fault | null = null;
 
-  constructor(resolve: (result: Reply | Fault) => void, timeoutMs: number, clock: Clock) {
+  constructor(
+    resolve: (result: Reply | Fault) => void,
+    timeoutMs: number,
+    clock: Clock,
+    onWire: (() => void) | undefined,
+  ) {
+    this.#onWire = onWire;
     this.#resolve = resolve;
     this.#timeoutMs = timeoutMs;
     this.#clock = clock;
@@ -93,6 +106,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   /** Called on a connected socket (TLS included) right before the first byte is written: the line between no and maybe. */
   onRequestStart(): void {
     this.#started = true;
+    this.#onWire?.();
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: Reply['headers']): void {

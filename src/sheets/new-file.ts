@@ -72,31 +72,39 @@ async function exists(path: string): Promise<boolean> {
 }
 
 function fileExists(path: string): Failure {
-  return new Failure('FILE_EXISTS', `${path} exists already.`, 'Choose another name, or ask to overwrite it.');
+  return new Failure('FILE_EXISTS', `${path} exists already.`, 'Pass --force to overwrite it, or choose another name.');
 }
 
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'its folder does not exist',
-  ENOTDIR: 'its folder is not a folder',
-  EACCES: 'you may not write there',
-  EPERM: 'you may not write there',
-  EROFS: 'the disk can only be read',
-  ENOSPC: 'the disk is full',
-  EDQUOT: 'your share of the disk is used up',
-  EISDIR: 'a folder of that name is there',
-  ENOTEMPTY: 'a folder of that name is there',
-  EEXIST: 'a folder of that name is there',
-  ENAMETOOLONG: 'its name is too long',
-  EFBIG: 'it would be larger than the disk allows',
-  EIO: 'the disk reports an error',
-  EBUSY: 'another program is using it',
+const OTHER_FOLDER = 'Choose another folder.';
+const OTHER_NAME = 'Choose another name.';
+const MAKE_ROOM = 'Make room there, or choose another folder.';
+
+/** What is wrong, and what to do about it. */
+const REASONS: Readonly<Record<string, readonly [reason: string, hint: string]>> = {
+  ENOTDIR: ['its folder is not a folder', OTHER_FOLDER],
+  EACCES: ['you may not write there', OTHER_FOLDER],
+  EPERM: ['you may not write there', OTHER_FOLDER],
+  EROFS: ['the disk can only be read', OTHER_FOLDER],
+  ENOSPC: ['the disk is full', MAKE_ROOM],
+  EDQUOT: ['your share of the disk is used up', MAKE_ROOM],
+  EISDIR: ['a folder of that name is there', OTHER_NAME],
+  ENOTEMPTY: ['a folder of that name is there', OTHER_NAME],
+  EEXIST: ['a folder of that name is there', OTHER_NAME],
+  ENAMETOOLONG: ['its name is too long', OTHER_NAME],
+  EFBIG: ['it would be larger than the disk allows', OTHER_FOLDER],
+  EIO: ['the disk reports an error', OTHER_FOLDER],
+  EBUSY: ['another program is using it', 'Close it there, or choose another name.'],
 };
 
 function writeFailure(path: string, error: unknown): unknown {
   if (error instanceof Failure) return error;
-  const reason = REASONS[errorCode(error)];
+  const code = errorCode(error);
+  const [reason, hint] =
+    code === 'ENOENT'
+      ? ['its folder does not exist', `Make the folder first: ${dirname(path)}`]
+      : (REASONS[code] ?? []);
   if (reason === undefined) return error;
-  return new Failure('FILE_UNWRITABLE', `${path} cannot be written: ${reason}.`, '', error);
+  return new Failure('FILE_UNWRITABLE', `${path} cannot be written: ${reason}.`, hint, error);
 }
 
 function errorCode(error: unknown): string {

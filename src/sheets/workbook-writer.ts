@@ -14,6 +14,11 @@ const HELP_SHEET = 'How to fill in';
 const LAST_ROW = 1_048_576;
 const LAST_COLUMN = 16_384;
 const DEFAULT_WIDTH = 9;
+/**
+ * Input messages reach so far: for programs that keep a validation for each single cell (exceljs among them) a million rows
+ * cost seconds and hundreds of megabytes.
+ */
+const PROMPTED_ROWS = 1000;
 /** What an Excel cell can hold; a longer text would make Excel call the file damaged. */
 const CELL_CHARACTERS = 32_767;
 /** Excel cuts titles of input messages at 32 characters and their texts at 255, and calls longer ones damage. */
@@ -87,7 +92,7 @@ async function buildSheet(draft: SheetDraft): Promise<Buffer> {
     const lines = [help.text, help.example === '' ? '' : `Example: ${help.example}`].filter((line) => line !== '');
     header.getCell(index + 1).note = { texts: [{ text: escapeText(lines.join('\n')) }], editAs: 'oneCells' };
     const column = columnName(index);
-    validations(sheet).add(`${column}2:${column}${LAST_ROW}`, {
+    validations(sheet).add(`${column}2:${column}${PROMPTED_ROWS}`, {
       type: 'any',
       showInputMessage: true,
       promptTitle: escapeText(cut(name, PROMPT_TITLE)),

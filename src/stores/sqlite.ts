@@ -18,6 +18,7 @@ import type {
   OpenerEvent,
   QueuePlace,
   QueuedRow,
+  RequeuedRow,
   RunStep,
   StagedRow,
   Store,
@@ -33,6 +34,7 @@ interface CampaignRecord {
   number: number;
   id: string;
   account: string;
+  account_name: string;
   template: string;
   variables: string;
   source: string;
@@ -200,13 +202,15 @@ export class SqliteStore implements Store {
     }
   }
 
-  leaveOut(plan: string, seqs: readonly number[], reason: SkipReason): Promise<void> {
+  leaveOut(plan: string, seqs: readonly number[], reason: SkipReason): Promise<number> {
     return this.#file.run(() => {
       const skip = this.#sql(
         `UPDATE ${this.#plan(plan).table} SET reason = ?, closes_at = NULL WHERE seq = ? AND reason IS NULL`,
       );
-      this.#file.connection.transaction(() => {
-        for (const seq of seqs) skip.run(reason, seq);
+      return this.#file.connection.transaction(() => {
+        let left = 0;
+        for (const seq of seqs) left += skip.run(reason, seq).changes;
+        return left;
       })();
     });
   }
@@ -222,20 +226,23 @@ export class SqliteStore implements Store {
     });
   }
 
+  sentBefore(account: string, digest: string, since: number): Promise<Campaign | null> {
+    return this.#file.run(() => this.#sentBefore(account, digest, since));
+  }
+
   async approve(plan: string, approval: Approval): Promise<{ sentBefore: Campaign | null }> {
     const { table, campaign } = this.#plan(plan);
     const sentBefore = await this.#file.write(() => {
-      const { id, account, template, variables, source, pace } = campaign;
-      const before = this.#sql(
-        `SELECT * FROM campaigns WHERE account = ? AND digest = ? AND approved_at > ? ORDER BY approved_at DESC LIMIT 1`,
-      ).get(account, approval.digest, approval.now - DAY_MS) as CampaignRecord | undefined;
-      if (before && !approval.again) return toCampaign(before);
+      const { id, account, accountName, template, variables, source, pace } = campaign;
+      const before = this.#sentBefore(account, approval.digest, approval.now - DAY_MS);
+      if (before && !approval.again) return before;
       const { lastInsertRowid } = this.#sql(
-        `INSERT INTO campaigns (id, account, template, variables, source, pace, state, digest, policy, approved_at)
-         VALUES (?, ?, ?, ?, ?, ?, 'ready', ?, ?, ?)`,
+        `INSERT INTO campaigns (id, account, account_name, template, variables, source, pace, state, digest, policy, approved_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, 'ready', ?, ?, ?)`,
       ).run(
         id,
         account,
+        accountName,
         JSON.stringify(template),
         JSON.stringify(variables),
         source,
@@ -362,22 +369,24 @@ export class SqliteStore implements Store {
     });
   }
 
-  requeue(campaign: string, places: readonly QueuePlace[]): Promise<number> {
+  requeue(lease: Lease, campaign: string, rows: readonly RequeuedRow[]): Promise<void> {
     return this.#file.write(() => {
+      this.#fence(lease);
       const number = this.#number(campaign);
       const back = this.#sql(
-        `UPDATE messages SET state = 'queued', reason = NULL, closes_at = ?, not_before = NULL, attempts = 0, fence = NULL,
+        `UPDATE messages SET state = 'queued', reason = NULL, closes_at = ?, not_before = NULL, attempts = 0,
            settled_at = NULL, error = NULL
-         WHERE campaign = ? AND seq = ? AND state IN ('failed', 'skipped', 'unknown')`,
+         WHERE campaign = ? AND seq = ? AND state = ?`,
       );
-      let requeued = 0;
-      for (const { seq, closesAt } of places) requeued += back.run(closesAt ?? NO_CLOSING, number, seq).changes;
-      if (requeued > 0) {
-        this.#sql(
-          `UPDATE campaigns SET state = 'ready', finished_at = NULL WHERE number = ? AND state = 'finished'`,
-        ).run(number);
+      for (const { seq, closesAt, from } of rows) {
+        if (back.run(closesAt ?? NO_CLOSING, number, seq, from).changes > 0) continue;
+        throw new Failure(
+          'COUNT_DIFFERS',
+          `Row ${seq} of campaign ${campaign} is no longer ${from}; nothing was sent.`,
+          'Somebody else has sent it again. Look at the campaign, then retry what is left.',
+        );
       }
-      return requeued;
+      this.#sql(`UPDATE campaigns SET state = 'ready', finished_at = NULL WHERE number = ?`).run(number);
     });
   }
 
@@ -466,6 +475,15 @@ export class SqliteStore implements Store {
     return statement;
   }
 
+  #sentBefore(account: string, digest: string, since: number): Campaign | null {
+    const found = this.#sql(
+      `SELECT * FROM campaigns c WHERE account = ? AND digest = ?
+         AND max(approved_at, (SELECT coalesce(max(started_at), 0) FROM messages WHERE campaign = c.number)) > ?
+       ORDER BY approved_at DESC LIMIT 1`,
+    ).get(account, digest, since) as CampaignRecord | undefined;
+    return found ? toCampaign(found) : null;
+  }
+
   #plan(id: string): Planned {
     const planned = this.#plans.get(id);
     if (!planned) throw new Failure('CAMPAIGN_UNKNOWN', `There is no plan ${id}.`);
@@ -502,6 +520,7 @@ function toCampaign(record: CampaignRecord): Campaign {
   return {
     id: record.id,
     account: record.account,
+    accountName: record.account_name,
     template: JSON.parse(record.template) as Campaign['template'],
     source: record.source,
     variables: JSON.parse(record.variables) as string[],

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { Failure } from '../core/failure.js';
 import { PAGE_LIMIT, parsePace } from '../core/pacing.js';
 import { CHANNELS } from '../core/template.js';
+import { PHONE, PLATFORM_ID } from '../core/user-id.js';
 import { DEFAULT_WINDOW, OPENERS, type Opener, type WindowSettings } from '../core/window.js';
 import type { Account, ProviderName } from '../ports.js';
 import { suggestion } from './nearest.js';
@@ -95,8 +96,6 @@ const DEFAULT_PACE: Record<ProviderName, number> = { graph: 35, cams: 35, sandbo
 const RESERVED_NAMES = ['auto', 'record-owner'];
 const ACCOUNT_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const SECRET_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
-const PLATFORM_ID = /^[1-9]\d{4,19}$/;
-const PHONE = /^\+[1-9]\d{6,14}$/;
 
 // ---------------------------------------------------------------------------------------------------- the file's shape
 
@@ -401,7 +400,8 @@ async function exists(path: string): Promise<boolean> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return false;
-    throw new Failure('FILE_UNREADABLE', `${path} cannot be read (${code ?? 'unknown error'}).`, '', error);
+    const hint = 'Check the permissions of its folder.';
+    throw new Failure('FILE_UNREADABLE', `${path} cannot be read (${code ?? 'unknown error'}).`, hint, error);
   }
 }
 

@@ -227,7 +227,8 @@ async function templateFiles(folder: string): Promise<string[]> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return [];
-    throw new Failure('FILE_UNREADABLE', `${folder} cannot be read (${code ?? 'unknown error'}).`, '', error);
+    const hint = code === 'ENOTDIR' ? 'Templates belong into a folder of that name.' : 'Check its permissions.';
+    throw new Failure('FILE_UNREADABLE', `${folder} cannot be read (${code ?? 'unknown error'}).`, hint, error);
   }
 }
 
@@ -336,6 +337,33 @@ variables:
 `;
 }
 
+const UNWRITABLE: Readonly<Record<string, string>> = {
+  ENOTDIR: 'a part of its path is a file',
+  EEXIST: 'a file of that name is there',
+  EISDIR: 'a folder of that name is there',
+  EACCES: 'you may not write there',
+  EPERM: 'you may not write there',
+  EROFS: 'the disk can only be read',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'your share of the disk is used up',
+  ENAMETOOLONG: 'its name is too long',
+};
+
+/**
+ * Does what makes a file or a folder.
+ * @throws Failure FILE_UNWRITABLE, which names the path, for every error of the file system
+ */
+export async function writing<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const code = error instanceof Error && !(error instanceof Failure) && 'code' in error ? String(error.code) : null;
+    if (code === null) throw error;
+    const reason = UNWRITABLE[code] ?? `the system says ${code}`;
+    throw new Failure('FILE_UNWRITABLE', `${path} cannot be made: ${reason}.`, 'Choose another folder or name.', error);
+  }
+}
+
 export interface WorkspaceScaffold {
   /** Paths relative to the workspace. */
   files: { path: string; text: string }[];
@@ -359,23 +387,23 @@ export function scaffoldWorkspace(): WorkspaceScaffold {
 
 const WORKSPACE_TEXT = `# pagecast.yaml: safe to commit. It holds no secret, only the names of the environment variables that do.
 
-# Where the record of every message is kept: a file, or env:DATABASE_URL for a PostgreSQL database.
+# Where the record of every message is kept.
 store: sqlite:.pagecast/pagecast.db
 
 # The accounts you send from. "sandbox" is always there: it behaves like the platform, and nothing leaves this machine.
 # Ids go in quotes: without them YAML reads a number, and digits get lost.
 accounts:
 #  my-page:
-#    provider: graph                  # graph (Meta), cams (Alibaba Cloud), twilio (SMS) or sandbox
-#    channel: messenger               # messenger, instagram or sms
-#    id: "102938475601928"            # the Page's id
+#    provider: graph                  # graph (Meta's Graph API) or sandbox
+#    channel: messenger               # messenger or instagram
+#    id: "102938475601928"            # the id of the Page, or of the Instagram account
 #    token: env:MY_PAGE_TOKEN
 #    appSecret: env:MY_APP_SECRET
 #    pace: 35/s                       # Messenger cuts off a Page above 40 messages a second
-
-# For --from record-owner: who owns which SMS account.
-# owners:
-#   alice: alice-sms
+#  rehearsal:
+#    provider: sandbox
+#    channel: messenger
+#    id: "100000000000002"
 
 # When somebody may be written to: 24 hours from their last action, less a margin for messages under way.
 # The platform's pages disagree on comments and visitor posts; "false" stops counting them.

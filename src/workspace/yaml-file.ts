@@ -128,7 +128,9 @@ export async function readText(path: string, code: FailureCode): Promise<string>
   let bytes: Buffer;
   try {
     // A pipe or a device would keep the command waiting for ever.
-    if (!(await stat(path)).isFile()) throw new Failure('FILE_UNREADABLE', `${path} is not a file.`);
+    if (!(await stat(path)).isFile()) {
+      throw new Failure('FILE_UNREADABLE', `${path} is not a file.`, 'Rename or remove what stands there.');
+    }
     const file = await open(path, 'r');
     try {
       bytes = Buffer.alloc(MAX_BYTES + 1);
@@ -145,7 +147,12 @@ export async function readText(path: string, code: FailureCode): Promise<string>
   } catch (error) {
     if (error instanceof Failure) throw error;
     const reason = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-    throw new Failure('FILE_UNREADABLE', `${path} cannot be read (${reason}).`, '', error);
+    throw new Failure(
+      'FILE_UNREADABLE',
+      `${path} cannot be read (${reason}).`,
+      'Check the permissions of the file.',
+      error,
+    );
   }
   if (bytes.length > MAX_BYTES) throw new Failure(code, `${path} is larger than ${MAX_BYTES / 1024} KB.`);
   try {

@@ -1,19 +1,21 @@
 /** `pagecast campaign`: what was sent, what is left, and how to go on. */
 import type { Command } from 'commander';
+import { requireConsent } from '../../app/approve.js';
 import { planRetry, type RetryableState } from '../../app/retry.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
+import { BULK_POLICY } from '../../core/policy.js';
 import type { Campaign, CampaignSummary } from '../../ports.js';
 import { campaignJson, failureBudget, runAndReport } from '../campaign-run.js';
+import { askForConsent, type ConsentOptions } from '../consent.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
-import { parseCount, type RunOptions } from '../options.js';
-import { campaignText, countsLine, plural, table, time } from '../render.js';
+import type { RunOptions } from '../options.js';
+import { campaignText, countsLine, plural, policyText, table, time } from '../render.js';
 
-interface RetryOptions extends RunOptions {
+interface RetryOptions extends RunOptions, ConsentOptions {
   failed?: boolean;
   skipped?: boolean;
   includeUnknown?: boolean;
-  confirmCount?: string;
 }
 
 export function register(program: Command, launch: Launch): void {
@@ -49,10 +51,11 @@ export function register(program: Command, launch: Launch): void {
     .option('--failed', 'those that the platform refused')
     .option('--skipped', 'those that were left out and whose window is open now')
     .option('--include-unknown', 'those whose outcome is not known; they may get the message a second time')
+    .option('--accept-policy', 'accept what the platform says about bulk messages')
     .option('--confirm-count <n>', 'how many people you expect to write to')
     .addHelpText(
       'after',
-      '\nExamples:\n  $ pagecast campaign retry c20261121-4f9ak --failed\n  $ pagecast campaign retry c20261121-4f9ak --skipped --confirm-count 12',
+      '\nExamples:\n  $ pagecast campaign retry c20261121-4f9ak --failed\n  $ pagecast campaign retry c20261121-4f9ak --skipped --accept-policy --confirm-count 12',
     )
     .action(launch((context: Context, id: string, options: RetryOptions) => retry(context, id, options)));
 }
@@ -78,7 +81,7 @@ async function list(context: Context): Promise<ExitStatus> {
     const rows = pairs.map(({ campaign, summary }) => [
       campaign.id,
       campaign.state,
-      campaign.account,
+      campaign.accountName,
       `${campaign.template.name} (${campaign.template.language})`,
       time(campaign.approvedAt),
       countsLine(summary.counts),
@@ -135,33 +138,25 @@ async function retry(context: Context, id: string, options: RetryOptions): Promi
   if (options.failed === true) states.push('failed');
   if (options.skipped === true) states.push('skipped');
   if (options.includeUnknown === true) states.push('unknown');
-  if (states.length === 0)
+  if (states.length === 0) {
     throw new Failure('USAGE', 'Nothing was chosen.', 'Pass --failed, --skipped or --include-unknown.');
+  }
 
   const { store } = await context.store();
   const { window } = await context.workspace();
   const { terminal, clock } = context;
   const plans = [];
-  for (const state of states) plans.push(await planRetry(store, id, state, window, clock.now()));
-  const places = plans.flatMap((plan) => plan.places);
-  for (const plan of plans) {
-    const staying = plan.staying > 0 ? `; ${plan.staying} stay as they are, because they still cannot be sent to` : '';
-    terminal.note(`${plural(plan.places.length, `${plan.state} message`)} to send again${staying}.`);
+  for (const state of states) plans.push(await planRetry(store, campaign, state, window, clock.now()));
+  const requeue = plans.flatMap((plan) => plan.rows);
+  if (!terminal.json) {
+    terminal.note(`${policyText(BULK_POLICY, terminal.width, terminal.tint)}\n`);
+    for (const { state, rows, staying } of plans) {
+      const rest = staying > 0 ? `; ${staying} stay as they are, because they still cannot be sent to` : '';
+      terminal.note(`${plural(rows.length, `${state} message`)} to send again${rest}.`);
+    }
   }
-  if (places.length === 0) throw new Failure('NOBODY_TO_SEND_TO', 'Nobody can be sent to again now.');
-  await confirm(context, places.length, options.confirmCount);
-  await store.requeue(id, places);
-  return runAndReport(context, campaign, options);
-}
-
-async function confirm({ terminal }: Context, count: number, given: string | undefined): Promise<void> {
-  let confirmed = given === undefined ? null : parseCount('--confirm-count', given);
-  if (confirmed === null) {
-    const ask = await terminal.questions(`--confirm-count ${count}`);
-    confirmed = Number(await ask.type(`To send to ${plural(count, 'person', 'people')} again, type the number:`));
-  }
-  if (confirmed !== count)
-    throw new Failure('COUNT_DIFFERS', `${confirmed} was confirmed, but it would be ${count}; nothing was sent.`);
+  requireConsent(requeue.length, await askForConsent(context, requeue.length, options));
+  return runAndReport(context, campaign, { ...options, requeue });
 }
 
 async function find(context: Context, id: string): Promise<Campaign> {

@@ -97,7 +97,8 @@ const FILES = {
 async function makeFolder(context: Context, given: string | undefined): Promise<string> {
   if (given === undefined) return mkdtemp(join(tmpdir(), 'pagecast-demo-'));
   const folder = context.path(given);
-  await mkdir(folder, { recursive: true });
+  const { writing } = await context.scaffolds();
+  await writing(folder, () => mkdir(folder, { recursive: true }));
   if ((await readdir(folder)).length > 0)
     throw new Failure('FILE_EXISTS', `${folder} is not empty.`, 'Choose another folder.');
   return folder;

@@ -2,7 +2,7 @@
 import { Option, type Command } from 'commander';
 import { ROW_STATES, type RowState } from '../../core/delivery.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
-import type { MessageFilter, MessageRow, Store } from '../../ports.js';
+import type { Campaign, MessageFilter, MessageRow, Store } from '../../ports.js';
 import { iso } from '../campaign-run.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
@@ -38,7 +38,8 @@ export function register(program: Command, launch: Launch): void {
 
 async function list(context: Context, options: ListOptions): Promise<ExitStatus> {
   const { store } = await context.store();
-  if (options.campaign !== undefined && (await store.campaign(options.campaign)) === null) {
+  const campaign = options.campaign === undefined ? null : await store.campaign(options.campaign);
+  if (options.campaign !== undefined && campaign === null) {
     throw new Failure(
       'CAMPAIGN_UNKNOWN',
       `There is no campaign ${options.campaign}.`,
@@ -53,7 +54,7 @@ async function list(context: Context, options: ListOptions): Promise<ExitStatus>
   const file = options.csv ?? options.xlsx;
   if (options.csv !== undefined && options.xlsx !== undefined)
     throw new Failure('USAGE', '--csv and --xlsx exclude one another.');
-  if (file !== undefined) return writeTable(context, store, filter, file, options);
+  if (file !== undefined) return writeTable(context, store, filter, file, options, campaign);
   if (context.terminal.json) return printJson(context, store, filter);
   return printTable(context, store, filter);
 }
@@ -72,7 +73,6 @@ const COLUMNS = [
   'attempts',
   'started',
   'settled',
-  'values',
 ];
 
 async function writeTable(
@@ -81,16 +81,24 @@ async function writeTable(
   filter: MessageFilter,
   file: string,
   options: ListOptions,
+  campaign: Campaign | null,
 ): Promise<ExitStatus> {
   const path = context.path(file);
   const ending = options.csv === undefined ? '.xlsx' : '.csv';
   if (!path.toLowerCase().endsWith(ending)) throw new Failure('USAGE', `The file needs a name that ends in ${ending}.`);
+  const valuesOf = (row: MessageRow): readonly string[] =>
+    campaign === null ? [row.values.join(' | ')] : campaign.variables.map((_, index) => row.values[index] ?? '');
   async function* rows(): AsyncIterable<readonly string[]> {
     for await (const page of store.messages(filter)) {
-      for (const row of page) yield COLUMNS.map((column) => String(toJson(row)[column] ?? ''));
+      for (const row of page) {
+        const fields = toJson(row);
+        yield [...COLUMNS.map((column) => String(fields[column] ?? '')), ...valuesOf(row)];
+      }
     }
   }
-  const count = await (await context.sheets()).exportTable(path, COLUMNS, rows(), options.force === true);
+  // Several campaigns need not have the same variables.
+  const header = [...COLUMNS, ...(campaign === null ? ['values'] : campaign.variables)];
+  const count = await (await context.sheets()).exportTable(path, header, rows(), options.force === true);
   if (context.terminal.json) context.terminal.document({ file: path, messages: count });
   else {
     context.terminal.data(path);
@@ -124,7 +132,7 @@ async function printTable(context: Context, store: Store, filter: MessageFilter)
       row.reason ?? (row.error ? `${row.error.code} ${clip(row.error.message, 50)}` : (row.messageId ?? '')),
       row.settledAt === null ? '' : time(row.settledAt),
     ]);
-    terminal.data(table(['CAMPAIGN', 'ROW', 'USER', 'STATE', 'WHY', 'WHEN'], rows, terminal.paint));
+    terminal.data(table(['CAMPAIGN', 'ROW', 'USER', 'STATE', 'DETAIL', 'WHEN'], rows, terminal.paint));
     count += page.length;
   }
   terminal.note(count === 0 ? 'No messages match.' : `${plural(count, 'message')}.`);
@@ -146,6 +154,5 @@ function toJson(row: MessageRow): Record<string, string | number | null> {
     attempts: row.attempts,
     started: iso(row.startedAt),
     settled: iso(row.settledAt),
-    values: row.values.join(' | '),
   };
 }

@@ -1,7 +1,7 @@
 /** `pagecast plan` and `pagecast send`: who would be sent to, and the sending itself. */
 import type { ChalkInstance } from 'chalk';
 import type { Command } from 'commander';
-import { approvePlan } from '../../app/approve.js';
+import { approvePlan, refuseIfSentBefore } from '../../app/approve.js';
 import { planCampaign, type Plan, type RecipientSource } from '../../app/plan.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import { PAGE_LIMIT } from '../../core/pacing.js';
@@ -9,13 +9,14 @@ import { BULK_POLICY } from '../../core/policy.js';
 import type { Template } from '../../core/template.js';
 import type { AccountConfig } from '../../workspace/config.js';
 import { failureBudget, iso, runAndReport } from '../campaign-run.js';
+import { askForConsent } from '../consent.js';
 import type { Context } from '../context.js';
 import { askForMissing } from '../dialogue.js';
 import type { Launch } from '../launch.js';
 import { findingJson } from '../messages.js';
-import { collect, parseCount, parsePairs, readPace, type RunOptions, type SendOptions } from '../options.js';
+import { collect, parsePairs, readPace, type RunOptions, type SendOptions } from '../options.js';
 import { ProgressLine } from '../progress.js';
-import { bubble, findingsText, maskId, plural, planText, policyText } from '../render.js';
+import { bubble, findingsText, maskId, planText, policyText } from '../render.js';
 
 export function register(program: Command, launch: Launch): void {
   const plan = program
@@ -94,20 +95,25 @@ async function sendCampaign(context: Context, given: SendOptions): Promise<ExitS
     throw new Failure(
       'SECRET_MISSING',
       `The environment variable ${missing.join(' and ')} is not set.`,
-      'Set it and run the command again; nothing was sent.',
+      'Set it, then run the command again; nothing was sent.',
     );
   }
   const plan = await makePlan(context, request);
   if (plan.campaign === null) return printPlan(context, plan);
   if (options.testTo !== undefined) return sendTest(context, request, plan, options.testTo);
 
-  if (!context.terminal.json) printPreview(context, plan);
   const { store } = await context.store();
-  const consent = await askForConsent(context, plan, options).catch(async (error: unknown) => {
-    await store.discard(plan.campaign ?? '');
+  try {
+    if (options.again !== true) await refuseIfSentBefore({ store, clock: context.clock }, request.account, plan.digest);
+    // What is wrong with the account must come out now: once approved, the campaign would stand in the ledger.
+    await context.provider(request.account);
+    if (!context.terminal.json) printPreview(context, plan);
+    const consent = await askForConsent(context, plan.send, options);
+    await approvePlan({ store, clock: context.clock }, plan.campaign, plan, consent, options.again === true);
+  } catch (error) {
+    await store.discard(plan.campaign);
     throw error;
-  });
-  await approvePlan({ store, clock: context.clock }, plan.campaign, plan, consent);
+  }
   return run(context, plan.campaign, options);
 }
 
@@ -122,21 +128,27 @@ async function run(context: Context, id: string, options: RunOptions): Promise<E
 async function sendTest(context: Context, request: Request, plan: Plan, userId: string): Promise<ExitStatus> {
   const { store } = await context.store();
   if (plan.campaign !== null) await store.discard(plan.campaign);
-  const [first] = plan.samples;
-  if (!first) throw new Failure('NOBODY_TO_SEND_TO', 'There is no row to take the values of the test message from.');
-  const values = Object.fromEntries(plan.variables.map((name, index) => [name, first.values[index] ?? '']));
+  const { example } = plan;
+  if (!example) {
+    throw new Failure(
+      'NOBODY_TO_SEND_TO',
+      'There is no row without a fault to take the values of the test message from.',
+    );
+  }
+  const values = Object.fromEntries(plan.variables.map((name, index) => [name, example[index] ?? '']));
   const test = await makePlan(context, { ...request, source: { kind: 'ids', ids: [userId], values } });
   if (test.campaign === null) return printPlan(context, test);
   if (test.send === 0) {
     await store.discard(test.campaign);
     throw new Failure(
       'NOBODY_TO_SEND_TO',
-      `The test message cannot go to ${userId}: its window is not open.`,
+      `The test message cannot go to ${maskId(userId)}: its window is not open.`,
       'Write to the account from that user first, then import the window.',
     );
   }
-  const consent = { policyAccepted: true, confirmedCount: 1, again: true };
-  await approvePlan({ store, clock: context.clock }, test.campaign, test, consent);
+  await context.provider(request.account);
+  const consent = { policyAccepted: true, confirmedCount: 1 };
+  await approvePlan({ store, clock: context.clock }, test.campaign, test, consent, true);
   return run(context, test.campaign, {});
 }
 
@@ -190,7 +202,7 @@ function printPlan(context: Context, plan: Plan): ExitStatus {
     if (total > 0) terminal.data(findingsText(plan.findings, total, terminal.paint));
     if (plan.campaign === null) {
       terminal.data(
-        `${terminal.paint.red('Nothing can be sent')} until these faults are mended${plan.rows > 0 ? ', or with --skip-invalid' : ''}.`,
+        `${terminal.paint.red('Nothing can be sent')} until these faults are mended${plan.recipients > 0 ? ', or with --skip-invalid' : ''}.`,
       );
     } else {
       terminal.data(planText(plan, terminal.paint));
@@ -240,31 +252,4 @@ function printSamples({ terminal }: Context, plan: Plan, paint: ChalkInstance, p
     print(paint.dim(`Row ${row}, to ${maskId(userId)}:`));
     print(bubble(message, terminal.width, paint));
   }
-}
-
-async function askForConsent(
-  context: Context,
-  plan: Plan,
-  options: SendOptions,
-): Promise<Parameters<typeof approvePlan>[3]> {
-  const { terminal } = context;
-  const again = options.again === true;
-  let policyAccepted = options.acceptPolicy === true;
-  let confirmedCount = options.confirmCount === undefined ? null : parseCount('--confirm-count', options.confirmCount);
-  if (plan.send === 0) return { policyAccepted, confirmedCount: 0, again };
-  if (!policyAccepted) {
-    const ask = await terminal.questions('--accept-policy, and --confirm-count with the number of people');
-    policyAccepted = await ask.confirm('Do these people expect this message, and do you accept the policy?', false);
-    if (!policyAccepted) return { policyAccepted, confirmedCount: 0, again };
-  }
-  if (confirmedCount === null) {
-    const ask = await terminal.questions(
-      `--confirm-count ${plan.send}, if that is how many people you expect to write to`,
-    );
-    const answer = await ask.type(`To send to ${plural(plan.send, 'person', 'people')}, type the number:`, {
-      validate: (text) => /^\d+$/.test(text.trim()) || 'Type the number of people, or press Ctrl-C to leave.',
-    });
-    confirmedCount = Number(answer.trim());
-  }
-  return { policyAccepted, confirmedCount, again };
 }

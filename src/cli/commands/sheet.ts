@@ -1,12 +1,14 @@
 /** `pagecast sheet`: makes recipient workbooks and checks those that come back. */
+import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { checkSheet, readOrigin, type SheetReport } from '../../app/check-sheet.js';
 import { makeSheet } from '../../app/make-sheet.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
+import type { Finding } from '../../core/finding.js';
 import { CHANNELS, type Channel, type Template } from '../../core/template.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
-import { findingJson, findingLine } from '../messages.js';
+import { findingJson, findingNote } from '../messages.js';
 import { findingsText, plural } from '../render.js';
 
 interface SheetOptions {
@@ -75,7 +77,9 @@ async function check(context: Context, file: string, options: SheetOptions): Pro
   const path = context.path(file);
   const sheets = await context.sheets();
   const limits = await context.sheetLimits();
-  const origin = options.template === undefined ? await readOrigin(sheets, path, limits) : null;
+  const { origin, fault } =
+    options.template === undefined ? await readOrigin(sheets, path, limits) : { origin: null, fault: null };
+  if (fault !== null) return printFault(context, path, fault);
   const name = options.template ?? origin?.template;
   if (name === undefined) {
     throw new Failure('USAGE', `${file} does not say which template it is for.`, 'Pass --template and --lang.');
@@ -90,12 +94,19 @@ async function check(context: Context, file: string, options: SheetOptions): Pro
   if (mark !== undefined && !mark.toLowerCase().endsWith('.xlsx')) {
     throw new Failure('USAGE', 'The marked copy needs a name that ends in .xlsx.');
   }
+  if (mark !== undefined && (await isSameFile(path, mark))) {
+    throw new Failure(
+      'USAGE',
+      'The marked copy would replace the file that is checked.',
+      'Choose another name for it.',
+    );
+  }
   const report = await checkSheet(sheets, {
     path,
     template,
     channel,
     limits,
-    ...(mark !== undefined && { mark: { path: mark, overwrite: options.force === true, describe: findingLine } }),
+    ...(mark !== undefined && { mark: { path: mark, overwrite: options.force === true, describe: findingNote } }),
   });
   if (context.terminal.json) context.terminal.document({ ...report, findings: report.findings.map(findingJson) });
   else {
@@ -105,6 +116,33 @@ async function check(context: Context, file: string, options: SheetOptions): Pro
       context.terminal.note(`To see every fault beside its row: pagecast sheet check ${file} --mark faults.xlsx`);
   }
   return report.ok ? EXIT.done : EXIT.invalid;
+}
+
+/** A file that cannot be read: nobody knows which template it is for, and it does not matter. */
+function printFault({ terminal }: Context, file: string, fault: Finding): ExitStatus {
+  if (terminal.json) {
+    terminal.document({
+      ok: false,
+      file,
+      template: null,
+      language: null,
+      rows: 0,
+      recipients: 0,
+      counts: { [fault.code]: 1 },
+      findings: [findingJson(fault)],
+      truncated: false,
+    });
+  } else {
+    terminal.data(`${file}: ${terminal.paint.red('has faults')}`);
+    terminal.data(findingsText([fault], 1, terminal.paint));
+  }
+  return EXIT.invalid;
+}
+
+/** Whether two paths lead to one file, also by links and other spellings. */
+async function isSameFile(one: string, other: string): Promise<boolean> {
+  const [a, b] = await Promise.all([one, other].map((path) => stat(path, { bigint: true }).catch(() => null)));
+  return a !== null && a !== undefined && a.dev === b?.dev && a.ino === b.ino;
 }
 
 export function printSheetReport({ terminal }: Context, report: SheetReport): void {

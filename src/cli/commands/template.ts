@@ -176,17 +176,19 @@ async function make(context: Context, name: string, { lang = 'en_US', channel }:
   if (root === null)
     throw new Failure('USAGE', 'There is no workspace here to put the template in.', 'Make one first: pagecast init');
   const channels = channel === undefined ? (['messenger'] as const) : toChannels(channel);
-  const { scaffoldTemplate } = await context.scaffolds();
+  const { scaffoldTemplate, writing } = await context.scaffolds();
   const text = scaffoldTemplate(name, lang, channels);
   const folder = join(root, 'templates');
   const file = join(folder, `${name}.${lang}.yaml`);
-  await mkdir(folder, { recursive: true });
-  try {
-    await writeFile(file, text, { flag: 'wx' });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    throw new Failure('FILE_EXISTS', `${file} is there already.`, 'Edit it, or choose another name.');
-  }
+  await writing(folder, () => mkdir(folder, { recursive: true }));
+  await writing(file, async () => {
+    try {
+      await writeFile(file, text, { flag: 'wx' });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      throw new Failure('FILE_EXISTS', `${file} is there already.`, 'Edit it, or choose another name.');
+    }
+  });
   if (context.terminal.json) context.terminal.document({ file });
   else {
     context.terminal.data(file);

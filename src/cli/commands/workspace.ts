@@ -25,7 +25,7 @@ export function register(program: Command, launch: Launch): void {
 
 async function init(context: Context, folder: string): Promise<ExitStatus> {
   const root = context.path(folder);
-  const { scaffoldWorkspace } = await context.scaffolds();
+  const { scaffoldWorkspace, writing } = await context.scaffolds();
   const { files, ignoreLine } = scaffoldWorkspace();
   if (await exists(join(root, 'pagecast.yaml'))) {
     throw new Failure('WORKSPACE_EXISTS', `${root} is a workspace already.`, 'Look at it: pagecast doctor');
@@ -34,11 +34,12 @@ async function init(context: Context, folder: string): Promise<ExitStatus> {
   for (const { path, text } of files) {
     const file = join(root, path);
     if (await exists(file)) continue;
-    await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, text, { flag: 'wx' });
+    await writing(dirname(file), () => mkdir(dirname(file), { recursive: true }));
+    await writing(file, () => writeFile(file, text, { flag: 'wx' }));
     made.push(path);
   }
-  await ignore(join(root, '.gitignore'), ignoreLine);
+  const ignored = join(root, '.gitignore');
+  await writing(ignored, () => ignore(ignored, ignoreLine));
   if (context.terminal.json) context.terminal.document({ folder: root, files: made });
   else {
     context.terminal.data(root);
@@ -85,7 +86,8 @@ async function doctor(context: Context): Promise<ExitStatus> {
         const missing = context.missingSecrets(account);
         if (missing.length > 0) {
           const names = missing.join(' and ');
-          throw new Failure('SECRET_MISSING', `The environment variable ${names} is not set.`, `Set ${names}.`);
+          const said = missing.length === 1 ? `variable ${names} is` : `variables ${names} are`;
+          throw new Failure('SECRET_MISSING', `The environment ${said} not set.`, `Set ${names}.`);
         }
         return Promise.resolve(`${account.provider}, ${account.channel}, ${account.id}`);
       });

@@ -1,4 +1,5 @@
--- The ledger, the windows and the opt-outs. All instants are milliseconds since 1970, UTC.
+-- The ledger, the windows and the opt-outs. An account is named by what it is (core/sender.ts), not by what a configuration
+-- calls it. All instants are milliseconds since 1970, UTC.
 -- A file of this folder is never changed once released: a change is a new file with the next number.
 
 -- The last event of each opener, so that turning an opener off in the settings takes effect at once.
@@ -18,9 +19,10 @@ CREATE TABLE opt_outs (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE campaigns (
-  number      INTEGER PRIMARY KEY,
-  id          TEXT    NOT NULL UNIQUE,
-  account     TEXT    NOT NULL,
+  number       INTEGER PRIMARY KEY,
+  id           TEXT    NOT NULL UNIQUE,
+  account      TEXT    NOT NULL,
+  account_name TEXT    NOT NULL,
   -- The whole template as it was approved: later edits of the file must not change a campaign under way.
   template    TEXT    NOT NULL,
   variables   TEXT    NOT NULL,
