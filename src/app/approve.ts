@@ -1,6 +1,6 @@
 /** Turns a plan into a campaign that may be sent: somebody has accepted the policy and confirmed how many people get it. */
 import { Failure } from '../core/failure.js';
-import { BULK_POLICY } from '../core/policy.js';
+import { BULK_POLICY, RESEND_AFTER_MS } from '../core/policy.js';
 import { senderKey } from '../core/sender.js';
 import type { Account, Campaign, Clock, Store } from '../ports.js';
 import type { Plan } from './plan.js';
@@ -11,8 +11,6 @@ export interface Consent {
   confirmedCount: number;
 }
 
-const DAY_MS = 86_400_000;
-
 /**
  * Says early, before anybody is asked anything, what `approvePlan` would say in the end.
  * @throws Failure ALREADY_SENT
@@ -22,7 +20,7 @@ export async function refuseIfSentBefore(
   account: Account,
   digest: string,
 ): Promise<void> {
-  const before = await store.sentBefore(senderKey(account), digest, clock.now() - DAY_MS);
+  const before = await store.sentBefore(senderKey(account), digest, clock.now() - RESEND_AFTER_MS);
   if (before) throw alreadySent(before);
 }
 

@@ -60,6 +60,9 @@ export function needsOpenWindow(template: Template): boolean {
   return template.kind === 'session';
 }
 
+/** The same content goes out again within this time only if a person says so. */
+export const RESEND_AFTER_MS = 86_400_000;
+
 export interface PolicyStatement {
   title: string;
   points: readonly string[];

@@ -6,6 +6,7 @@ import type Database from 'better-sqlite3';
 import { ROW_STATES, type CampaignState, type Counts, type RowState } from '../core/delivery.js';
 import { Failure } from '../core/failure.js';
 import type { SkipReason, Standing } from '../core/plan.js';
+import { RESEND_AFTER_MS } from '../core/policy.js';
 import { enabledOpeners, type LastOpener, type Opener, type WindowSettings } from '../core/window.js';
 import type {
   Approval,
@@ -27,7 +28,6 @@ import type { SqliteDatabase } from './sqlite-database.js';
 
 /** Stands for "no window needed" in the queue's index, after every real closing time. */
 const NO_CLOSING = Number.MAX_SAFE_INTEGER;
-const DAY_MS = 86_400_000;
 const BATCH = 10_000;
 
 interface CampaignRecord {
@@ -234,7 +234,7 @@ export class SqliteStore implements Store {
     const { table, campaign } = this.#plan(plan);
     const sentBefore = await this.#file.write(() => {
       const { id, account, accountName, template, variables, source, pace } = campaign;
-      const before = this.#sentBefore(account, approval.digest, approval.now - DAY_MS);
+      const before = this.#sentBefore(account, approval.digest, approval.now - RESEND_AFTER_MS);
       if (before && !approval.again) return before;
       const { lastInsertRowid } = this.#sql(
         `INSERT INTO campaigns (id, account, account_name, template, variables, source, pace, state, digest, policy, approved_at)
