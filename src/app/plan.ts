@@ -37,6 +37,8 @@ export interface Plan {
   account: string;
   template: string;
   language: string;
+  /** What `row` counts in findings and samples: a sheet's rows, or the ids as they were typed in. */
+  source: RecipientSource['kind'];
   rows: number;
   /** Rows without a fault. */
   recipients: number;
@@ -161,6 +163,7 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
       account: account.name,
       template: template.name,
       language: template.language,
+      source: request.source.kind,
       rows: report.rows,
       send,
       skip,
@@ -174,7 +177,7 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
       recipients: report.recipients,
       variables,
       example,
-      samples,
+      samples: samples.filter(({ row }) => !contradicted.includes(row)),
     };
   } catch (error) {
     await store.discard(campaign).catch(() => undefined);

@@ -132,6 +132,8 @@ class Run {
   // Instants of the monotonic clock.
   #waitUntil = -Infinity;
   #steppedAt = -Infinity;
+  /** By how much the clock was surely set back since rows were told to wait: no attempt waits longer than the longest backoff. */
+  #setBack = 0;
   /** Pauses in a row that no success has ended. */
   #pauses = 0;
   #wake: () => void = () => undefined;
@@ -181,7 +183,7 @@ class Run {
       const settled = this.#answered.slice();
       const draining = this.#request.signal.aborted || this.#stop !== null || pausedElsewhere;
       const wanted = draining ? 0 : this.#freeTurns(tick, settled.length);
-      const rows = wanted > 0 ? await store.next(this.#campaign.id, wanted, now) : [];
+      const rows = wanted > 0 ? await store.next(this.#campaign.id, wanted, now + this.#setBack) : [];
       const { start, skip } = await this.#recheck(rows, now);
 
       if (settled.length + start.length + skip.length > 0) {
@@ -207,7 +209,9 @@ class Run {
         if (wanted > 0 && rows.length === 0) {
           const nextAttempt = await store.nextAttemptAt(this.#campaign.id);
           if (nextAttempt === null) return { state: 'finished' };
-          this.#waitUntil = Math.max(this.#waitUntil, tick + Math.min(nextAttempt - now, MAX_BACKOFF_MS));
+          const rest = nextAttempt - now - this.#setBack;
+          this.#setBack += Math.max(0, rest - MAX_BACKOFF_MS);
+          this.#waitUntil = Math.max(this.#waitUntil, tick + Math.min(rest, MAX_BACKOFF_MS));
         }
       }
       if (this.#answered.length === 0 && skip.length === 0) await this.#wait(draining, rows.length < wanted);
@@ -306,7 +310,7 @@ class Run {
           seq,
           state: 'queued',
           error: outcome.error,
-          notBefore: this.#world.clock.now() + backoffMs(attempts + 1, this.#world.random.next()),
+          notBefore: this.#world.clock.now() + this.#setBack + backoffMs(attempts + 1, this.#world.random.next()),
         };
     }
   }

@@ -102,8 +102,8 @@ export function findingsText(
 ): string {
   const mark = { error: paint.red('error  '), warning: paint.yellow('warning'), note: paint.blue('note   ') };
   const lines = findings.slice(0, most).map((one) => `  ${mark[one.severity]} ${findingLine(one, rowName)}`);
-  if (total > lines.length)
-    lines.push(paint.dim(`  … and ${plural(total - lines.length, 'more')}`.replace(/mores$/, 'more')));
+  const more = total - lines.length;
+  if (more > 0) lines.push(paint.dim(`  … and ${more.toLocaleString('en')} more`));
   return lines.join('\n');
 }
 

@@ -9,7 +9,7 @@ import type { Template } from '../../src/core/template.js';
 import { createSheets, DEFAULT_LIMITS } from '../../src/sheets/index.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { NOW, template, temporaryFolder, user } from '../support/fixtures.js';
-import { readPath } from '../support/workbooks.js';
+import { escaped, readPath, textRow, workbook } from '../support/workbooks.js';
 
 const sheets = createSheets(new FakeClock(NOW));
 const HEADER = 'User ID,name,order_no';
@@ -22,6 +22,10 @@ async function write(content: string, name = 'people.csv'): Promise<string> {
 
 function check(path: string, change: Partial<CheckRequest> = {}) {
   return checkSheet(sheets, { path, template, channel: 'messenger', limits: DEFAULT_LIMITS, ...change });
+}
+
+function textCell(at: string, text: string): string {
+  return `<c r="${at}" t="inlineStr"><is><t>${escaped(text)}</t></is></c>`;
 }
 
 async function made(from: Template = template): Promise<string> {
@@ -138,6 +142,58 @@ describe('checkSheet', () => {
   });
 });
 
+describe('a marked copy that comes back unmended', () => {
+  const id = textCell('A3', user(1));
+  const name = textCell('B3', 'Bo');
+  const order = textCell('C3', 'A-1');
+  it.each<[what: string, cells: string, code: FindingCode]>([
+    ['an id that is a number', `<c r="A3"><v>7642925849053947</v></c>${name}${order}`, 'ID_NOT_TEXT'],
+    ['an id that is a date', `<c r="A3" s="1"><v>46357</v></c>${name}${order}`, 'ID_NOT_TEXT'],
+    ['an id that is an error', `<c r="A3" t="e"><v>#N/A</v></c>${name}${order}`, 'CELL_ERROR'],
+    ['an id that is a formula', `<c r="A3" t="str"><f>Z1</f><v>${user(1)}</v></c>${name}${order}`, 'CELL_FORMULA'],
+    ['nothing but an id that is a number', '<c r="A3"><v>7642925849053947</v></c>', 'ID_NOT_TEXT'],
+    ['nothing but a date', '<c r="B3" s="1"><v>46357</v></c>', 'CELL_NOT_TEXT'],
+    ['a value that is a date', `${id}<c r="B3" s="1"><v>46357</v></c>${order}`, 'CELL_NOT_TEXT'],
+    ['a value that is true', `${id}<c r="B3" t="b"><v>1</v></c>${order}`, 'CELL_NOT_TEXT'],
+    ['a value of too many digits', `${id}<c r="B3"><v>1.23E+40</v></c>${order}`, 'CELL_NOT_TEXT'],
+    ['a value that is an error', `${id}<c r="B3" t="e"><v>#N/A</v></c>${order}`, 'CELL_ERROR'],
+    ['a value that is a formula', `${id}<c r="B3" t="str"><f>Z1</f><v>Bo</v></c>${order}`, 'CELL_FORMULA'],
+    ['a formula that was never computed', `${id}<c r="B3"><f>Z1</f></c>${order}`, 'CELL_FORMULA'],
+    ['a formula outside', `${id}${name}${order}<c r="E3"><f>Z1</f></c>`, 'CELL_OUTSIDE'],
+    ['a number outside', `${id}${name}${order}<c r="E3"><v>5</v></c>`, 'CELL_OUTSIDE'],
+    ['text outside', `${id}${name}${order}${textCell('E3', 'note')}`, 'CELL_OUTSIDE'],
+    ['no id', `${name}${order}`, 'ID_MISSING'],
+    ['an id with letters', `${textCell('A3', 'ann')}${name}${order}`, 'ID_MALFORMED'],
+    ['a rounded id', `${textCell('A3', '7.64E+16')}${name}${order}`, 'ID_NOT_TEXT'],
+    ['a phone number', `${textCell('A3', '+15550001111')}${name}${order}`, 'CHANNEL_MISMATCH'],
+    ['no value', `${id}${order}`, 'VARIABLE_MISSING'],
+    ['the same id with other values', `${textCell('A3', user(0))}${name}${order}`, 'ID_DUPLICATE'],
+  ])('still has a fault in a row with %s', async (_, cells, code) => {
+    const rows = `${textRow(1, 'User ID', 'name', 'order_no')}${textRow(2, user(0), 'Ann', 'A-0')}<row r="3">${cells}</row>`;
+    const path = join(temporaryFolder(), 'people.xlsx');
+    await writeFile(path, await workbook({ rows, formats: [0, 14] }));
+    const copy = join(temporaryFolder(), 'marked.xlsx');
+    const report = await check(path, { mark: { path: copy, overwrite: false, describe: () => 'fault' } });
+    expect(report.findings).toMatchObject([...report.findings.map(() => ({ row: 3 }))]);
+    expect(report.counts).toHaveProperty(code);
+    const again = await check(copy);
+    expect(again).toMatchObject({ ok: false, rows: 2, recipients: 1 });
+    expect(again.findings.filter(({ row, severity }) => row === 3 && severity === 'error')).not.toEqual([]);
+  });
+
+  it('keeps plain whole numbers, and tells what it leaves out', async () => {
+    const cells = `${textCell('A3', user(1))}<c r="B3"><v>7</v></c><c r="C3" t="str"><f>Z1</f><v>A-1</v></c>`;
+    const path = join(temporaryFolder(), 'people.xlsx');
+    await writeFile(
+      path,
+      await workbook({ rows: `${textRow(1, 'User ID', 'name', 'order_no')}<row r="3">${cells}</row>` }),
+    );
+    const copy = join(temporaryFolder(), 'marked.xlsx');
+    await check(path, { mark: { path: copy, overwrite: false, describe: ({ code }, held) => `${code} ${held}` } });
+    expect((await readPath(copy)).rows).toEqual([{ row: 3, cells: [user(1), '7', null, 'CELL_FORMULA A-1'] }]);
+  });
+});
+
 describe('checkTypedIn', () => {
   const typed = (...ids: string[]) => checkTypedIn({ template, channel: 'messenger', ids, values: ['Ann', 'A-1'] });
 
@@ -155,9 +211,17 @@ describe('checkTypedIn', () => {
 
 describe('readOrigin', () => {
   it('tells what a workbook was made from, and nothing of anything else', async () => {
-    expect(await readOrigin(sheets, await made(), DEFAULT_LIMITS)).toEqual(sheetOrigin(template));
-    for (const path of [await write(`${HEADER}\n`), '/nowhere/people.csv', await write('\u0000', 'x.xlsx')]) {
-      expect(await readOrigin(sheets, path, DEFAULT_LIMITS)).toBeNull();
-    }
+    const origin = sheetOrigin(template);
+    expect(await readOrigin(sheets, await made(), DEFAULT_LIMITS)).toEqual({ origin, fault: null });
+    const csv = await write(`${HEADER}\n`);
+    expect(await readOrigin(sheets, csv, DEFAULT_LIMITS)).toEqual({ origin: null, fault: null });
+  });
+
+  it.each([
+    ['a file that is not there', () => Promise.resolve('/nowhere/people.csv'), 'FILE_NOT_FOUND'],
+    ['an empty file', () => write('', 'x.xlsx'), 'FILE_TRUNCATED'],
+    ['a PDF with another name', () => write('%PDF-1.7', 'x.xlsx'), 'FILE_NOT_WORKBOOK'],
+  ])('passes on what is wrong with %s', async (_, path, code) => {
+    expect(await readOrigin(sheets, await path(), DEFAULT_LIMITS)).toMatchObject({ origin: null, fault: { code } });
   });
 });

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { forecastWindows } from '../../src/app/forecast.js';
+import { senderKey } from '../../src/core/sender.js';
 import { createSheets, DEFAULT_LIMITS } from '../../src/sheets/index.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { wrote } from '../support/fixtures-run.js';
@@ -10,7 +11,7 @@ import { account, exactWindow, HOUR, NOW, openLedger, temporaryFolder, user } fr
 async function forecast(sheet?: string) {
   const { store } = openLedger();
   await store.recordOpeners(
-    account.name,
+    senderKey(account),
     [0, 1, 20, 23.5, 24, 100].map((hours, index) => wrote(user(index), NOW - hours * HOUR)),
   );
   const world = { store, sheets: createSheets(new FakeClock(NOW)) };
@@ -31,6 +32,12 @@ describe('forecastWindows', () => {
   it('counts the people of a sheet once each, whatever its other columns', async () => {
     const lines = ['User ID,anything', user(0), `${user(0)},again`, user(4), ` ${user(1)} ,x`, ',', user(77)];
     expect(await forecast(lines.join('\n'))).toMatchObject({ people: 4, closed: 1, unknown: 1, fault: null });
+  });
+
+  it('counts the rows without a usable id, and leaves them out', async () => {
+    const lines = ['User ID,name', `${user(0)},Ann`, ',Bob', '7.64E+16,Cem', 'ann,Dee', "'" + user(1) + ',Eve', ' , '];
+    expect(await forecast(lines.join('\n'))).toMatchObject({ people: 2, unusable: 3, unknown: 0 });
+    expect(await forecast()).toMatchObject({ unusable: 0 });
   });
 
   it('reads sheets that are larger than a batch', async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { importWindows, type WindowLogBatch } from '../../src/app/import-windows.js';
 import { wrote } from '../support/fixtures-run.js';
-import { account, collect, HOUR, NOW, openLedger, user } from '../support/fixtures.js';
+import { account, accountKey, collect, HOUR, NOW, openLedger, user } from '../support/fixtures.js';
 
 const problem = (line: number) => ({ line, code: 'TIME_UNREADABLE', text: 'yesterday' });
 const batch = (some: Partial<WindowLogBatch>): WindowLogBatch => ({ events: [], problems: [], ignored: {}, ...some });
@@ -28,7 +28,7 @@ describe('importWindows', () => {
       listed: [problem(4)],
       ignored: { read: 3, delivery: 3 },
     });
-    expect((await collect(store.people(account.name))).sort()).toEqual([user(1), user(2)]);
+    expect((await collect(store.people(accountKey))).sort()).toEqual([user(1), user(2)]);
   });
 
   it('counts every problem and lists the first of them', async () => {

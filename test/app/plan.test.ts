@@ -9,6 +9,7 @@ import { createSheets, DEFAULT_LIMITS } from '../../src/sheets/index.js';
 import { FakeClock } from '../support/fake-clock.js';
 import {
   account,
+  accountKey,
   collect,
   DAY,
   exactWindow,
@@ -32,7 +33,7 @@ interface World extends PlanWorld {
 async function world(opened: readonly (number | null)[] = []): Promise<World> {
   const ledger = openLedger();
   await ledger.store.recordOpeners(
-    account.name,
+    accountKey,
     opened.flatMap((hours, index) =>
       hours === null ? [] : [{ userId: user(index + 1), openedAt: NOW - hours * HOUR, opener: 'message' as const }],
     ),
@@ -76,7 +77,7 @@ const everybodySkipped = (plan: Plan): number => Object.values(plan.skip).reduce
 describe('planCampaign', () => {
   it('names everybody who is left out, and why; the counts add up to the rows', async () => {
     const here = await world([1, 24, null, 2, 23, 3]);
-    here.ledger.sql('INSERT INTO opt_outs (account, user_id, since) VALUES (?, ?, 0)', account.name, user(4));
+    here.ledger.sql('INSERT INTO opt_outs (account, user_id, since) VALUES (?, ?, 0)', accountKey, user(4));
     const path = await csv([line(1), line(2), line(3), line(4), '', line(5), line(1), '12,Ann,A-12', line(6)]);
     const plan = await planCampaign(here, request(path, { skipInvalid: true }));
     expect(plan).toMatchObject({
@@ -95,7 +96,9 @@ describe('planCampaign', () => {
       },
       startAt: NOW,
       finishAt: NOW + Math.ceil((3 * 1000) / 35),
+      recipients: 6,
       variables: ['name', 'order_no'],
+      example: ['Ann', 'A-1'],
     });
     expect(plan.send + everybodySkipped(plan)).toBe(plan.rows);
     // Rows are named as the sheet numbers them, and whose window closes first goes first.
@@ -122,6 +125,37 @@ describe('planCampaign', () => {
     const plan = await planCampaign(here, request(await csv(Array.from({ length: count }, (_, n) => line(n + 1)))));
     expect(plan).toMatchObject({ rows: count, send: 2000, skip: { window_closed: 500 } });
     expect(await planned(here.store, plan)).toHaveLength(2000);
+  });
+
+  it('on request leaves out both of two rows for one person with different values', async () => {
+    const here = await world([1, 2, 3, 30]);
+    const path = await csv([line(1), line(2), line(1, 'Bob'), line(3), line(3), line(4), line(4, 'Bob')]);
+    const plan = await planCampaign(here, request(path, { skipInvalid: true }));
+    // 1: both of them; 3: only the repetition; 4: the first is left out for its window already.
+    expect(plan).toMatchObject({ rows: 7, send: 2, skip: { duplicate: 4, window_closed: 1 } });
+    expect(plan.send + everybodySkipped(plan)).toBe(plan.rows);
+    expect((await planned(here.store, plan)).sort()).toEqual([3, 5]);
+    expect(plan.samples.map(({ row }) => row)).toEqual([3, 5]);
+    await here.store.approve(plan.campaign!, { digest: plan.digest, policy: 'test', again: false, now: NOW });
+    expect((await here.store.summary(plan.campaign!)).counts).toMatchObject({ queued: 2, skipped: 5, total: 7 });
+  });
+
+  it('has nobody left when everybody contradicts themselves', async () => {
+    const path = await csv([line(1), line(1, 'Bob'), line(1, 'Cy')]);
+    const plan = await planCampaign(await world([1]), request(path, { skipInvalid: true }));
+    expect(plan).toMatchObject({ send: 0, skip: { duplicate: 3 }, finishAt: NOW });
+  });
+
+  it('gives as example the first row without a fault, whether it is sent to or not', async () => {
+    const path = await csv(['12,Eve,A-0', line(1, 'Bob'), line(2)]);
+    expect(await planCampaign(await world([30, 1]), request(path))).toMatchObject({
+      recipients: 2,
+      example: ['Bob', 'A-1'],
+    });
+    expect(await planCampaign(await world([1]), request(await csv(['12,Ann,A'])))).toMatchObject({
+      recipients: 0,
+      example: null,
+    });
   });
 
   it('takes ids that are typed in, and the same values for all', async () => {
@@ -239,6 +273,7 @@ describe("a plan's digest", () => {
     const later = await world([30, 30, 30, 1]);
     later.clock = new FakeClock(NOW + DAY);
     expect((await planCampaign(later, request(await csv(lines), { pace: 1 }))).digest).toBe(digest);
+    expect(await digestOf(await csv(lines), { account: { ...account, name: 'another name for it' } })).toBe(digest);
     // A row that cannot be sent to, or that is there twice, changes nothing that anybody gets.
     expect(await digestOf(await csv([...lines, '12,Ann,A', line(1)]), { skipInvalid: true })).toBe(digest);
   });
@@ -252,8 +287,8 @@ describe("a plan's digest", () => {
       digestOf(await csv([`${user(1)},A-1,Ann`, ...lines.slice(1)])),
       digestOf(await csv([`${user(1)},Ann,A-2`, `${user(2)},Ann,A-1`, ...lines.slice(2)])),
       digestOf(await csv(lines), { template: { ...template, body: `${template.body ?? ''} Bye.` } }),
-      digestOf(await csv(lines), { account: { ...account, name: 'other-page' } }),
       digestOf(await csv(lines), { account: { ...account, id: '111111' } }),
+      digestOf(await csv(lines), { account: { ...account, provider: 'graph' } }),
     ];
     expect(new Set(await Promise.all(others)).size).toBe(others.length);
   });

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { planRetry } from '../../src/app/retry.js';
+import { planRetry, type RetryableState } from '../../src/app/retry.js';
 import type { Outcome } from '../../src/core/delivery.js';
 import type { StagedRow } from '../../src/ports.js';
 import { failure } from '../support/fake-provider.js';
 import { run, stageRows, wrote } from '../support/fixtures-run.js';
-import { account, exactWindow, failureOf, HOUR, NOW, registeredTemplate, row, user } from '../support/fixtures.js';
+import { accountKey, exactWindow, failureOf, HOUR, NOW, registeredTemplate, row, user } from '../support/fixtures.js';
 
 const outcomes: Record<string, Outcome> = {
   [user(1)]: { kind: 'rejected', error: failure('10/2018108') },
@@ -29,37 +29,39 @@ async function finished() {
     (message, nth) => (nth === 1 && outcomes[message.userId] ? { outcome: outcomes[message.userId]! } : {}),
   );
   await run(world);
-  const plan = (state: 'failed' | 'skipped' | 'unknown', now = NOW) =>
-    planRetry(world.store, 'c1', state, exactWindow, now);
+  const plan = async (state: RetryableState, now = NOW) =>
+    planRetry(world.store, (await world.store.campaign('c1'))!, state, exactWindow, now);
   return { ...world, plan };
 }
 
 describe('planRetry', () => {
   it('offers the rows of one state whose window is open', async () => {
     const { plan } = await finished();
-    const place = (seq: number) => ({ seq, closesAt: NOW + 23 * HOUR });
-    expect(await plan('failed')).toEqual({ campaign: 'c1', state: 'failed', places: [place(1)], staying: 0 });
-    expect(await plan('unknown')).toMatchObject({ places: [place(2)], staying: 0 });
-    expect(await plan('skipped')).toMatchObject({ places: [], staying: 4 });
-    expect(await plan('failed', NOW + 23 * HOUR)).toMatchObject({ places: [], staying: 1 });
+    const back = (seq: number, from: RetryableState) => ({ seq, closesAt: NOW + 23 * HOUR, from });
+    expect(await plan('failed')).toEqual({ state: 'failed', rows: [back(1, 'failed')], staying: 0 });
+    expect(await plan('unknown')).toEqual({ state: 'unknown', rows: [back(2, 'unknown')], staying: 0 });
+    expect(await plan('skipped')).toMatchObject({ rows: [], staying: 4 });
+    expect(await plan('failed', NOW + 23 * HOUR)).toMatchObject({ rows: [], staying: 1 });
   });
 
   it('offers whoever was left out and has written since; never a duplicate, an invalid row or an opt-out', async () => {
     const { plan, store, ledger } = await finished();
     await store.recordOpeners(
-      account.name,
+      accountKey,
       [4, 5].map((n) => wrote(user(n), NOW - n)),
     );
-    ledger.sql('INSERT INTO opt_outs (account, user_id, since) VALUES (?, ?, 0)', account.name, user(5));
-    expect(await plan('skipped')).toMatchObject({ places: [{ seq: 4 }], staying: 3 });
+    ledger.sql('INSERT INTO opt_outs (account, user_id, since) VALUES (?, ?, 0)', accountKey, user(5));
+    expect(await plan('skipped')).toMatchObject({ rows: [{ seq: 4, from: 'skipped' }], staying: 3 });
   });
 
   it('changes nothing itself; requeued, the rows are sent once more and nobody else is', async () => {
     const world = await finished();
-    const { places } = await world.plan('failed');
+    const requeue = (await world.plan('failed')).rows;
     expect((await world.store.summary('c1')).counts.failed).toBe(1);
-    expect(await world.store.requeue('c1', places)).toBe(1);
-    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 2, failed: 0, unknown: 1 } });
+    expect(await run(world, { requeue })).toMatchObject({
+      end: 'finished',
+      counts: { sent: 2, failed: 0, unknown: 1 },
+    });
     expect(world.provider.departures.map((one) => one.userId)).toEqual([1, 2, 3, 1].map(user));
   });
 
@@ -67,12 +69,34 @@ describe('planRetry', () => {
     const world = await stageRows([leftOut(1, { reason: 'window_closed' })], [], undefined, {
       template: registeredTemplate,
     });
-    const { places } = await planRetry(world.store, 'c1', 'skipped', exactWindow, NOW);
-    expect(places).toEqual([{ seq: 1, closesAt: null }]);
+    await run(world);
+    const campaign = (await world.store.campaign('c1'))!;
+    const { rows } = await planRetry(world.store, campaign, 'skipped', exactWindow, NOW);
+    expect(rows).toEqual([{ seq: 1, closesAt: null, from: 'skipped' }]);
   });
 
-  it('knows no campaign by another name', async () => {
+  it.each(['ready', 'running', 'paused', 'stopped'] as const)('refuses a campaign that is %s', async (state) => {
     const { store } = await finished();
-    expect(await failureOf(planRetry(store, 'c9', 'failed', exactWindow, NOW))).toBe('CAMPAIGN_UNKNOWN');
+    const campaign = { ...(await store.campaign('c1'))!, state };
+    expect(await failureOf(planRetry(store, campaign, 'failed', exactWindow, NOW))).toBe('CAMPAIGN_STATE');
+  });
+
+  it.each<[RetryableState, number]>([
+    ['failed', 1],
+    ['skipped', 4],
+  ])('of rows that are %s does not send to whoever has become unknown meanwhile', async (state, seq) => {
+    const world = await finished();
+    await world.store.recordOpeners(accountKey, [wrote(user(4), NOW - 1)]);
+    const requeue = (await world.plan(state)).rows;
+    expect(requeue).toMatchObject([{ seq }]);
+    // Somebody else retries the same row, and their run dies with the message under way.
+    world.ledger.sql(`UPDATE messages SET state = 'unknown', reason = NULL WHERE seq = ?`, seq);
+    const before = world.provider.departures.length;
+    expect(await failureOf(run(world, { requeue }))).toBe('COUNT_DIFFERS');
+    expect(world.provider.departures).toHaveLength(before);
+    expect(await world.store.campaign('c1')).toMatchObject({ state: 'finished' });
+    // The account is free for the next try.
+    const fresh = (await world.plan('unknown')).rows;
+    expect(await run(world, { requeue: fresh })).toMatchObject({ end: 'finished', counts: { unknown: 0 } });
   });
 });

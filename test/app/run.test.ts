@@ -15,7 +15,7 @@ import {
 } from '../support/fake-provider.js';
 import { run, stage, stageRows, wrote, type Stage } from '../support/fixtures-run.js';
 import {
-  account,
+  accountKey,
   collect,
   DAY,
   failureOf,
@@ -35,6 +35,7 @@ const retryable: Outcome = { kind: 'retryable', error: failure('2') };
 const unknown: Outcome = { kind: 'unknown', error: failure('TIMEOUT') };
 const paused = (pauseMs: number, code = '613'): Outcome => ({ kind: 'retryable', error: failure(code), pauseMs });
 const tokenGone: Outcome = { kind: 'stopped', error: failure('190'), stop: 'token' };
+const poison: Outcome = { kind: 'stopped', error: failure('100'), stop: 'content' };
 
 /** Nth person of the campaign. */
 const is = (message: { userId: string }, n: number): boolean => message.userId === user(n);
@@ -107,7 +108,8 @@ describe('a run', () => {
   it('loses no time over answers that take two seconds, and bounds the calls under way when they take longer', async () => {
     const slow = await stage(200, () => ({ back: 1900 }));
     await run(slow);
-    expect(slow.clock.now() - NOW).toBeLessThan((200 / 35) * 1000 * 1.3 + 1900);
+    // The first answer is waited for alone.
+    expect(slow.clock.now() - NOW).toBeLessThan(1930 + (200 / 35) * 1000 * 1.3 + 1900);
     const slower = await stage(200, () => ({ back: 6000 }));
     await run(slower);
     expect(slower.provider.mostUnderWay).toBeLessThanOrEqual(70);
@@ -115,7 +117,7 @@ describe('a run', () => {
 
   it.each([
     ['of another account', 'other-page', undefined],
-    ['that is finished', account.name, 'CAMPAIGN_STATE'],
+    ['that is finished', accountKey, 'CAMPAIGN_STATE'],
   ])('of a campaign %s leaves the account free', async (_, name, code) => {
     const world = await stage(1, undefined, { account: name });
     await world.store.recordOpeners(name, [wrote(user(1), NOW)]);
@@ -155,7 +157,7 @@ describe('windows and opt-outs', () => {
   it('leaves out whoever opts out while the run is on', async () => {
     const world = await stage(40);
     world.clock.at(NOW + 500, () => {
-      world.ledger.sql('INSERT INTO opt_outs (account, user_id, since) VALUES (?, ?, 0)', account.name, user(30));
+      world.ledger.sql('INSERT INTO opt_outs (account, user_id, since) VALUES (?, ?, 0)', accountKey, user(30));
     });
     expect(await run(world)).toMatchObject({ counts: { sent: 39, skipped: 1 }, skip: { opted_out: 1 } });
     expect(times(world.provider.departures, user(30))).toEqual([]);
@@ -163,7 +165,7 @@ describe('windows and opt-outs', () => {
 
   it('sends to whoever opened the window anew after the plan', async () => {
     const world = await stageRows(rows(1), [wrote(user(1), NOW - DAY)]);
-    await world.store.recordOpeners(account.name, [wrote(user(1), NOW - 1)]);
+    await world.store.recordOpeners(accountKey, [wrote(user(1), NOW - 1)]);
     expect(await run(world)).toMatchObject({ counts: { sent: 1 } });
   });
 
@@ -238,11 +240,11 @@ describe('attempts', () => {
   });
 
   it('that hang hold up nobody else, and keep the account', async () => {
-    const world = await stage(50, (message) => (is(message, 1) ? { back: 60_000 } : {}));
+    const world = await stage(50, (message) => (is(message, 2) ? { back: 60_000 } : {}));
     const { engine } = world.ledger.as({ name: 'host/9', mayBeAlive: () => true });
     const rivals: unknown[] = [];
     for (const at of [16_000, 31_000, 59_000]) {
-      world.clock.at(NOW + at, async () => void rivals.push(await engine.own(account.name, world.clock.now())));
+      world.clock.at(NOW + at, async () => void rivals.push(await engine.own(accountKey, world.clock.now())));
     }
     expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 50 } });
     expect(rivals).toEqual([null, null, null]);
@@ -255,7 +257,7 @@ describe('pauses', () => {
     const world = await stage(50, (message, nth) => (is(message, 10) && nth === 1 ? { outcome: paused(20_000) } : {}));
     const waits = new Set<number>();
     const result = await run(world, {
-      onProgress: ({ waitingUntil }) => waitingUntil && waits.add(waitingUntil - NOW),
+      onProgress: ({ waitingMs }) => waitingMs > 0 && waits.add(world.clock.unset() + waitingMs - NOW),
     });
     expect(result).toMatchObject({ end: 'finished', counts: { sent: 50 } });
     const pausedAt = times(world.provider.departures, user(10))[0]! + 30;
@@ -313,6 +315,50 @@ describe('stops', () => {
     expect(world.provider.departures.filter((one) => one.userId !== user(10))).toHaveLength(29);
   });
 
+  it('come after one message when the account cannot send at all: the first goes alone', async () => {
+    const world = await stage(100, () => ({ outcome: tokenGone, back: 3000 }));
+    expect(await run(world)).toMatchObject({ end: 'stopped', counts: { queued: 100 } });
+    expect(world.provider.departures).toHaveLength(1);
+  });
+
+  it('are looked out for with the first message of each run', async () => {
+    const world = await stage(50, (_, nth) => (nth === 1 ? { back: 1000 } : {}));
+    await run(world);
+    const [first, second] = world.provider.departures;
+    expect(second!.leftAt).toBeGreaterThanOrEqual(first!.leftAt + 1000);
+    expect(world.provider.mostUnderWay).toBeGreaterThan(20);
+  });
+
+  it('come with a message that is refused for its content while nobody has been sent to; its row is passed next time', async () => {
+    const world = await stage(30, (message) => (is(message, 1) ? { outcome: poison } : {}));
+    expect(await run(world)).toMatchObject({
+      end: 'stopped',
+      campaign: { stop: { cause: 'content', error: { code: '100' } } },
+      counts: { failed: 1, queued: 29 },
+    });
+    expect(world.provider.departures).toHaveLength(1);
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 29, failed: 1 } });
+    expectNobodyTwice(world.provider);
+  });
+
+  it('do not come with such a message once somebody has got theirs, in this run or an earlier one', async () => {
+    const world = await stage(60, (message) =>
+      is(message, 20) || is(message, 40) ? { outcome: poison } : is(message, 10) ? { outcome: tokenGone } : {},
+    );
+    expect(await run(world)).toMatchObject({ end: 'stopped', campaign: { stop: { cause: 'token' } } });
+    world.ledger.sql(`UPDATE messages SET closes_at = 0 WHERE seq = 20`);
+    world.ledger.sql(`UPDATE messages SET closes_at = 1 WHERE seq = 40`);
+    world.ledger.sql(`DELETE FROM messages WHERE seq = 10`);
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 57, failed: 2 }, errors: { 100: 2 } });
+  });
+
+  it('come when too many are refused for their content', async () => {
+    const world = await stage(60, (message) => (is(message, 1) ? {} : { outcome: poison }));
+    const result = await run(world, { budget: { count: 5, share: 0.1 } });
+    expect(result).toMatchObject({ end: 'stopped', campaign: { stop: { cause: 'too_many_failures' } } });
+    expect(result.counts.failed).toBeLessThan(10);
+  });
+
   it.each([
     ['rejected', rejected, 'failed'],
     ['unknown', unknown, 'unknown'],
@@ -346,6 +392,17 @@ describe('an interruption', () => {
     const world = await stage(3);
     expect(await run(world, { signal: AbortSignal.abort() })).toMatchObject({ end: 'paused', counts: { queued: 3 } });
     expect(world.provider.departures).toEqual([]);
+  });
+
+  it('after which nothing is left to send ends the campaign as if there had been none', async () => {
+    const world = await stage(3, () => ({ back: 700 }), { pace: Infinity });
+    const controller = new AbortController();
+    world.clock.at(NOW + 1000, () => controller.abort());
+    expect(await run(world, { signal: controller.signal })).toMatchObject({ end: 'finished', counts: { sent: 3 } });
+    const waiting = await stage(1, () => ({ outcome: retryable }));
+    const another = new AbortController();
+    waiting.clock.at(NOW + 10, () => another.abort());
+    expect(await run(waiting, { signal: another.signal })).toMatchObject({ end: 'paused', counts: { queued: 1 } });
   });
 
   it('during a pause ends it', async () => {
@@ -417,11 +474,159 @@ describe('the pace', () => {
     expect(mostWithin(arrivals(world.provider), 1000)).toBeLessThanOrEqual(2);
   });
 
+  it.each<[string, (n: number) => number]>([
+    ['each takes 900 ms', () => 900],
+    ['they take up to 900 ms', (n) => (n * 7919) % 900],
+    ['most are there at once', (n) => (n % 9 === 0 ? 900 : 0)],
+    ['one takes 20 s', (n) => (n === 50 ? 20_000 : 0)],
+  ])('is not exceeded while connections are made: %s', async (_, connecting) => {
+    const world = await stage(200, ({ metadata }) => ({ connecting: connecting(Number(metadata.split('/')[2])) }));
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 200 } });
+    expectNobodyTwice(world.provider);
+    expect(mostWithin(arrivals(world.provider), 1000)).toBeLessThanOrEqual(35);
+    expect(world.clock.unset() - NOW).toBeLessThan(40_000);
+  });
+
+  it('waits for at most a minute for what an owner from the future asks for', async () => {
+    const world = await stage(3);
+    // Whoever had the account last believed it to be tomorrow.
+    await world.engine.release((await world.engine.own(accountKey, NOW))!, NOW + DAY);
+    expect(await run(world)).toMatchObject({ end: 'finished' });
+    expect(times(world.provider.departures, user(1))[0]).toBeGreaterThanOrEqual(59_000);
+    expect(times(world.provider.departures, user(1))[0]).toBeLessThanOrEqual(60_001);
+  });
+
   it('may be unlimited', async () => {
     const world = await stage(600, undefined, { pace: Infinity });
     expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 600 } });
     expect(world.clock.now() - NOW).toBeLessThan(1000);
     expect(world.provider.mostUnderWay).toBeLessThan(600);
+  });
+});
+
+describe('a clock that is set in mid-run', () => {
+  const jumps = [
+    ['back by half an hour', -HOUR / 2],
+    ['back by a second', -1000],
+    ['forward by a second', 1000],
+    ['forward by ten hours', 10 * HOUR],
+  ] as const;
+
+  it.each(jumps)('%s: neither the run nor its pace takes notice', async (_, ms) => {
+    const world = await stage(200);
+    world.clock.at(NOW + 1510, () => world.clock.jump(ms));
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 200 } });
+    expectNobodyTwice(world.provider);
+    expect(mostWithin(arrivals(world.provider), 1000)).toBeLessThanOrEqual(35);
+    expect(world.clock.unset() - NOW).toBeLessThanOrEqual(((200 / 35) * 1000) / 0.98 + 200);
+  });
+
+  it.each(jumps)('%s: a pause takes as long as it was to', async (_, ms) => {
+    const world = await stage(3, (message, nth) => (is(message, 2) && nth === 1 ? { outcome: paused(20_000) } : {}), {
+      pace: 1,
+    });
+    world.clock.at(NOW + 5000, () => world.clock.jump(ms));
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 3 } });
+    const [first = 0, second = 0] = times(world.provider.departures, user(2));
+    expect(second - first).toBeGreaterThanOrEqual(20_000);
+    expect(second - first).toBeLessThan(20_100);
+  });
+
+  it.each(jumps)('%s: another attempt waits for no more than a minute', async (_, ms) => {
+    const world = await stage(3, (message, nth) => (is(message, 2) && nth === 1 ? { outcome: retryable } : {}));
+    world.clock.at(NOW + 300, () => world.clock.jump(ms));
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 3 } });
+    expect(world.clock.unset() - NOW).toBeLessThan(62_000);
+  });
+
+  it.each(jumps)('%s: the lease is renewed as before', async (_, ms) => {
+    const world = await stage(3, (message) => (is(message, 2) ? { back: 60_000 } : {}));
+    world.clock.at(NOW + 1000, () => world.clock.jump(ms));
+    const renewed: number[] = [];
+    const engine = new Proxy(world.engine, {
+      get(target, name) {
+        if (name === 'renew') renewed.push(world.clock.unset() - NOW);
+        return (Reflect.get(target, name) as () => unknown).bind(target);
+      },
+    });
+    expect(await run({ ...world, engine })).toMatchObject({ end: 'finished' });
+    expect(renewed.length).toBeGreaterThanOrEqual(11);
+    expect(Math.max(...renewed.map((at, index) => at - (renewed[index - 1] ?? 0)))).toBeLessThanOrEqual(10_000);
+  });
+});
+
+describe('a stall in the middle of a step', () => {
+  /** The nth step that starts somebody takes so long, as when the lid of a laptop is shut. */
+  function stalling(world: Stage, nth: number, stall: () => void): RunWorld {
+    let count = 0;
+    const store = new Proxy(world.store, {
+      get(target, name) {
+        const member = Reflect.get(target, name) as (...args: unknown[]) => unknown;
+        if (name !== 'record') return member.bind(target);
+        return async (...args: unknown[]) => {
+          const isRunning = await Reflect.apply(member, target, args);
+          if ((args[2] as { started: number[] }).started.length > 0) count += 1;
+          if (count === nth) {
+            count += 1;
+            stall();
+          }
+          return isRunning;
+        };
+      },
+    });
+    return { ...world, store };
+  }
+
+  it.each<[string, (world: Stage) => void]>([
+    ['that the monotonic clock counts', (world) => world.clock.advance(2001)],
+    ['that it does not count', (world) => world.clock.jump(2001)],
+  ])('%s puts the started rows back, uncounted, and sends them in their turn', async (_, stall) => {
+    const world = await stage(30);
+    let stalledAt = Infinity;
+    const stalled = stalling(world, 5, () => {
+      stall(world);
+      stalledAt = world.clock.unset();
+    });
+    const told: Progress['counts'][] = [];
+    const result = await run(stalled, { onProgress: ({ counts }) => told.push({ ...counts }) });
+    expect(result).toMatchObject({ end: 'finished', counts: { sent: 30 } });
+    for (const counts of told) expectSum(counts, 30);
+    expect(stalledAt).toBeLessThan(Infinity);
+    expectNobodyTwice(world.provider);
+    const all = await collect(world.store.messages({ campaign: 'c1' }));
+    expect(all.map((one) => one.attempts)).toEqual(all.map(() => 1));
+    expect(mostWithin(arrivals(world.provider), 1000)).toBeLessThanOrEqual(35);
+  });
+
+  it.each([1, 5])('of a day sends to nobody any more (step %i)', async (nth) => {
+    const world = await stage(30);
+    const result = await run(stalling(world, nth, () => world.clock.jump(DAY)));
+    expect(result).toMatchObject({ end: 'finished', counts: { failed: 0, unknown: 0 } });
+    expect(result.counts.sent).toBe(world.provider.departures.length);
+    expect(result.counts.sent).toBeLessThan(10);
+    expect(result.skip).toEqual({ window_closed: 30 - result.counts.sent });
+  });
+
+  it('after which another process has the account sends nothing', async () => {
+    const world = await stage(10);
+    const heir = world.ledger.as(successor);
+    let second: Promise<RunResult> | undefined;
+    const stalled = stalling(world, 1, () => {
+      world.clock.jump(HOUR);
+      second = run({ ...world, ...heir });
+    });
+    const first = await failureOf(run(stalled));
+    expect(first).toBe('LEASE_LOST');
+    const { counts } = (await second)!;
+    expect(counts).toMatchObject({ sent: 9, unknown: 1 });
+    expectNobodyTwice(world.provider);
+  });
+
+  it('shorter than that changes nothing', async () => {
+    const world = await stage(1);
+    await run(stalling(world, 1, () => world.clock.advance(1900)));
+    expect(times(world.provider.departures, user(1))).toEqual([1900]);
+    expect(await onlyRow(world.store)).toMatchObject({ state: 'sent', attempts: 1 });
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { clip, findingJson, findingLine, sentence } from '../../src/cli/messages.js';
+import { clip, findingJson, findingLine, findingNote, sentence } from '../../src/cli/messages.js';
 import {
   finding,
   type Finding,
@@ -46,7 +46,7 @@ const EXAMPLES: { [C in FindingCode]: FindingArguments[C][] } = {
   ID_MISSING: [{}],
   ID_NOT_TEXT: [{ found: '7.64E+16' }],
   ID_MALFORMED: [
-    { found: 'ann', channel: 'messenger' },
+    { found: '1234', channel: 'messenger' },
     { found: '0555', channel: 'sms' },
   ],
   ID_DUPLICATE: [
@@ -143,6 +143,17 @@ describe('a finding as a line', () => {
     [{ column: 'User ID' }, 'User ID: The id is missing.'],
   ])('names its place %j', (place, line) => {
     expect(findingLine(finding('ID_MISSING', {}, place))).toBe(line);
+  });
+
+  it('can call a row what it is to the reader', () => {
+    expect(findingLine(finding('ID_MISSING', {}, { row: 7 }), 'ID')).toBe('ID 7: The id is missing.');
+  });
+
+  it('says in a marked copy what stood there, unless the sentence does', () => {
+    expect(findingNote(finding('CELL_FORMULA', {}, { row: 7 }), 'Bo')).toMatch(/^row 7: .* It held: Bo$/);
+    expect(findingNote(finding('CELL_ERROR', { error: '#N/A' }), '#N/A')).toBe('The cell holds the error #N/A.');
+    expect(findingNote(finding('CELL_FORMULA', {}), '')).toBe(findingLine(finding('CELL_FORMULA', {})));
+    expect(findingNote(finding('ID_MISSING', {}), null)).toBe('The id is missing.');
   });
 
   it('is data and a sentence in JSON', () => {

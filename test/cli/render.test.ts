@@ -133,7 +133,16 @@ describe('wrapped text', () => {
 });
 
 describe('the forecast', () => {
-  const report = { account: 'page', at: 0, people: 200, inside: [200, 100, 1, 0], closed: 0, unknown: 0, fault: null };
+  const report = {
+    account: 'page',
+    at: 0,
+    people: 200,
+    inside: [200, 100, 1, 0],
+    closed: 0,
+    unknown: 0,
+    unusable: 0,
+    fault: null,
+  };
   it('has one bar for each hour, in proportion and never wider than the terminal', () => {
     for (const width of [40, 80, 120]) {
       const lines = forecastChart(report, width, plain).split('\n');
@@ -157,6 +166,7 @@ describe('findings', () => {
     expect(lines).toHaveLength(4);
     expect(lines[0]).toBe('  error   row 2: The id is missing.');
     expect(lines[3]).toBe('  … and 1,231 more');
+    expect(findingsText(findings, 5, plain, 1, 'ID')).toContain('error   ID 2: The id is missing.');
   });
 });
 

@@ -7,6 +7,8 @@ import { fixedRandom, NOW } from '../support/fixtures.js';
 interface Trip {
   /** How much later than it should the sender wakes up for it. */
   late: number;
+  /** How long it takes to connect, after its turn was taken and before its first byte is written. */
+  connecting: number;
   /** How long it is held up on its way, beyond the usual time. */
   heldUp: number;
   /** How long the answer is held up on its way back. */
@@ -15,25 +17,31 @@ interface Trip {
 
 const USUAL_MS = 40;
 
-/** Sends as the run does: as many at once as may leave, or later. @returns when each left and when it arrived */
+/** Sends as the run does: as many at once as may leave, or later. @returns when each took its turn and when it arrived */
 function send(pacer: Pacer, start: number, trips: readonly Trip[]): { left: number[]; arrived: number[]; end: number } {
   const left: number[] = [];
   const arrived: number[] = [];
-  let answers: { ticket: number; at: number }[] = [];
+  let events: { at: number; tell: () => void }[] = [];
   let now = start;
   while (left.length < trips.length) {
     now += trips[left.length]!.late;
-    for (const { ticket, at } of answers) if (at <= now) pacer.answered(ticket, at);
-    answers = answers.filter((one) => one.at > now);
+    const due = events.filter((one) => one.at <= now).sort((a, b) => a.at - b.at);
+    for (const { tell } of due) tell();
+    events = events.filter((one) => one.at > now);
     const turns = pacer.available(now, Math.min(64, trips.length - left.length));
-    for (const { heldUp, answerHeldUp } of trips.slice(left.length, left.length + turns)) {
+    for (const { connecting, heldUp, answerHeldUp } of trips.slice(left.length, left.length + turns)) {
+      const ticket = pacer.leave(now);
+      const wire = now + connecting;
+      const answer = wire + 2 * USUAL_MS + heldUp + answerHeldUp;
       left.push(now);
-      arrived.push(now + USUAL_MS + heldUp);
-      answers.push({ ticket: pacer.leave(now), at: now + 2 * USUAL_MS + heldUp + answerHeldUp });
+      arrived.push(wire + USUAL_MS + heldUp);
+      if (connecting === 0) pacer.onWire(ticket, wire);
+      else events.push({ at: wire, tell: () => pacer.onWire(ticket, wire) });
+      events.push({ at: answer, tell: () => pacer.answered(ticket, answer) });
     }
-    if (turns === 0) now = Math.max(now, Math.min(Math.ceil(pacer.nextAt()), ...answers.map((one) => one.at)));
+    if (turns === 0) now = Math.max(now, Math.min(Math.ceil(pacer.nextAt()), ...events.map((one) => one.at)));
   }
-  return { left, arrived, end: Math.max(now, ...answers.map((one) => one.at)) };
+  return { left, arrived, end: Math.max(now, ...events.map((one) => one.at)) };
 }
 
 const trip = fc.record({
@@ -42,17 +50,22 @@ const trip = fc.record({
     fc.integer({ min: 0, max: 30 }),
     fc.integer({ min: 0, max: 2000 }),
   ),
+  connecting: fc.oneof(
+    { weight: 5, arbitrary: fc.constant(0) },
+    fc.integer({ min: 0, max: 200 }),
+    fc.integer({ min: 0, max: 20_000 }),
+  ),
   heldUp: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.integer({ min: 0, max: 250 })),
   answerHeldUp: fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, fc.integer({ min: 0, max: 3000 })),
 });
-const onTime: Trip = { late: 0, heldUp: 0, answerHeldUp: 0 };
+const onTime: Trip = { late: 0, connecting: 0, heldUp: 0, answerHeldUp: 0 };
 /** The first answer comes in the usual time: how much a message is held up is measured against the fastest so far. */
 const trips = (most: number) => fc.array(trip, { minLength: 2, maxLength: most }).map((some) => [onTime, ...some]);
 const pace = fc.oneof(fc.integer({ min: 1, max: 60 }), fc.constantFrom(35, 40));
 const steady = (count: number): Trip[] => Array.from({ length: count }, () => onTime);
 
 describe('Pacer', () => {
-  it('lets no second hold more arrivals than the pace, however messages are held up', () => {
+  it('lets no second hold more arrivals than the pace, however long messages take to connect or are held up', () => {
     fc.assert(
       fc.property(pace, trips(250), (limit, some) => {
         const { arrived } = send(new Pacer(limit, NOW), NOW, some);
@@ -97,6 +110,35 @@ describe('Pacer', () => {
     const jittery = steady(35 * 120).map((one) => ({ ...one, late: Math.floor(random.next() * 20) }));
     const { left } = send(new Pacer(35, NOW), NOW, jittery);
     expect(((left.length - 1) * 1000) / (left.at(-1)! - left[0]!)).toBeGreaterThanOrEqual(35 * 0.98);
+  });
+
+  it('lets nothing leave one lap after a message that is not on the wire yet', () => {
+    const pacer = new Pacer(2, NOW);
+    const [first, second] = [pacer.leave(NOW), pacer.leave(NOW + 500)];
+    pacer.onWire(second, NOW + 500);
+    expect(pacer.nextAt()).toBe(Infinity);
+    expect(pacer.available(NOW + 60_000, 9)).toBe(0);
+    pacer.onWire(first, NOW + 60_000);
+    expect(pacer.nextAt()).toBeGreaterThanOrEqual(NOW + 61_000);
+    expect(pacer.nextAt()).toBeLessThanOrEqual(NOW + 61_300);
+  });
+
+  it('takes an answer without a departure for a departure', () => {
+    const pacer = new Pacer(1, NOW);
+    pacer.answered(pacer.leave(NOW), NOW + 700);
+    expect(pacer.nextAt()).toBeGreaterThanOrEqual(NOW + 1700);
+    expect(pacer.nextAt()).toBeLessThanOrEqual(NOW + 1710);
+  });
+
+  it('is not put out by what it is told of messages of earlier laps', () => {
+    const pacer = new Pacer(1, NOW);
+    const old = pacer.leave(NOW);
+    pacer.onWire(old, NOW);
+    pacer.onWire(pacer.leave(NOW + 2000), NOW + 2000);
+    const nextAt = pacer.nextAt();
+    pacer.onWire(old, NOW + 9000);
+    pacer.answered(old, NOW + 9000);
+    expect(pacer.nextAt()).toBe(nextAt);
   });
 
   it('sends no burst after a long rest', () => {

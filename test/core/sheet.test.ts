@@ -215,6 +215,7 @@ describe('the values', () => {
     ['a zero-width space', '\u200b', ['VARIABLE_MISSING']],
     ['a text above its limit', 'Annabel', ['VARIABLE_TOO_LONG']],
     ['a formula', { kind: 'formula', text: 'Ann' }, ['CELL_FORMULA']],
+    ['a formula that was never computed', { kind: 'formula', text: '' }, ['CELL_FORMULA']],
     ['an error', { kind: 'error', text: '#N/A' }, ['CELL_ERROR']],
     ['a date', { kind: 'date', text: '1' }, ['CELL_NOT_TEXT']],
     ['a boolean', { kind: 'boolean', text: 'TRUE' }, ['CELL_NOT_TEXT']],

@@ -3,7 +3,7 @@
  * goes through `send` with everything else in order, so that only the fault under test stands between it and the people.
  */
 import { spawnSync } from 'node:child_process';
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, writeFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -228,6 +228,8 @@ describe('a command line', () => {
       2,
       /no\.json/,
     ],
+    ['no account among several', ['window', 'import', 'windows.csv', '--json'], 'ANSWER_NEEDED', 2, /page, .*sandbox/],
+    ['a new workspace where a file is', ['init', 'orders.csv', '--json'], 'FILE_UNWRITABLE', 2, /orders\.csv.*folder/],
     ['a sandbox port that is none', ['sandbox', '--port', '99999', '--json'], 'USAGE', 2, /99999/],
   ])('with %s', async (_what, args, code, status, names) => {
     const result = await inside(workspace, args);
@@ -484,6 +486,33 @@ describe('a sheet', () => {
       message: expect.stringMatching(says) as string,
     });
     await expectNothingSent();
+  });
+
+  it.each([
+    ['is not there', null, 'nothing-here.xlsx', 'FILE_NOT_FOUND'],
+    ['is empty', '', nameOf, 'FILE_TRUNCATED'],
+    ['is a PDF', '%PDF-1.7', nameOf, 'FILE_NOT_WORKBOOK'],
+  ])('that %s is told as such also where no template is named', async (_what, content, name, code) => {
+    if (content !== null) await workspace.write(name, content);
+    const { status, json } = await inside<Shown>(workspace, ['sheet', 'check', name, '--json']);
+    expect(status).toBe(3);
+    expect(json).toMatchObject({ ok: false, counts: { [code]: 1 }, findings: [{ code }] });
+    const shown = await inside(workspace, ['sheet', 'check', name]);
+    expect([shown.status, shown.stderr]).toEqual([3, '']);
+    expect(shown.stdout).toMatch(/has faults\n {2}error {3}/);
+  });
+
+  it('is never replaced by its own marked copy', async () => {
+    const own = await testWorkspace();
+    const bytes = await textWorkbook(HEADER, good, orderRow(1, { name: '' }));
+    await own.write(nameOf, bytes);
+    await symlink(own.path(nameOf), own.path('link.xlsx'));
+    for (const mark of [nameOf, `./${nameOf}`, 'link.xlsx', own.path(nameOf)]) {
+      const result = await inside(own, ['sheet', 'check', nameOf, ...TEMPLATE, '--mark', mark, '--force', '--json']);
+      expectError(result, 'USAGE', 2);
+      expect(result.error?.message).toContain('would replace the file');
+      expect((await readFile(own.path(nameOf))).equals(bytes)).toBe(true);
+    }
   });
 
   it('made for an earlier version of the template', async () => {

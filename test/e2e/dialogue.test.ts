@@ -136,6 +136,45 @@ describe.skipIf(!HAS_TMUX)('the dialogue', () => {
     expect((await sandbox.stats()).accepted).toBe(0);
   });
 
+  it('asks again for a file that is not there, marks copies under names of their own, and can be stopped', async () => {
+    const { sandbox, workspace } = await ready();
+    const lines = orderSheet(2).trimEnd().split('\n');
+    await workspace.write('people.csv', [...lines, `${personId(2)},,A-2,1 Dec`].join('\n'));
+    await workspace.write('people.faults.xlsx', 'mine');
+    const screen = terminal(workspace, ['send', '--template', 'order_update', '--lang', 'en_US', '--from', 'page']);
+    await chooses(screen, 'Where do the recipients come from?', 'A workbook that is filled in');
+    await screen.sees('The filled-in workbook');
+    screen.answers('people');
+    await screen.sees('There is no file');
+    await screen.sees('Tab to edit');
+    expect(screen.screen()).not.toContain('has faults');
+    screen.presses('Tab');
+    await screen.sees(/Tab to edit\): people/);
+    screen.answers('.csv');
+    await screen.sees('3 rows, 2 recipients.');
+    await chooses(screen, 'The sheet has faults. What now?', 'Write .*people.faults-2.xlsx');
+    await screen.sees('Wrote ');
+    await screen.sees('Tab to edit');
+    screen.presses('Enter');
+    await screen.sees('3 rows, 2 recipients.');
+    await chooses(screen, 'The sheet has faults. What now?', 'Stop here');
+    expect(await screen.status()).toBe(130);
+    expect(screen.screen()).toContain('Nothing was sent.');
+    expect(await readFile(workspace.path('people.faults.xlsx'), 'utf8')).toBe('mine');
+    expect((await sandbox.stats()).accepted).toBe(0);
+  });
+
+  it('says at once what is wrong with a typed-in id', async () => {
+    const { workspace } = await ready();
+    const screen = terminal(workspace, ['send', '--template', 'order_update', '--lang', 'en_US', '--from', 'page']);
+    await chooses(screen, 'Where do the recipients come from?', 'A few user IDs');
+    await screen.sees('User IDs');
+    screen.answers(`${personId(0)} ann`);
+    await screen.sees('ID 2, User ID: "ann" is no user ID.');
+    screen.presses('C-c');
+    expect(await screen.status()).toBe(130);
+  });
+
   it('shows how the sending gets on; Ctrl-C pauses it and resume goes on', async () => {
     const { sandbox, workspace } = await ready();
     const given = ['send', '--template', 'order_update', '--lang', 'en_US', '--from', 'page', '--sheet', 'orders.csv'];

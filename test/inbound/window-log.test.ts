@@ -22,11 +22,12 @@ async function read(source: string | Uint8Array | Uint8Array[], options: Partial
 }
 
 async function collect(batches: AsyncIterable<WindowLogBatch>): Promise<WindowLogBatch> {
-  const all: WindowLogBatch = { lines: 0, events: [], problems: [], ignored: {} };
-  for await (const { lines, events, problems, ignored } of batches) {
+  const all: WindowLogBatch = { lines: 0, events: [], problems: [], ignored: {}, otherAccounts: [] };
+  for await (const { lines, events, problems, ignored, otherAccounts } of batches) {
     all.lines += lines;
     all.events.push(...events);
     all.problems.push(...problems);
+    all.otherAccounts.push(...otherAccounts);
     for (const [kind, count] of Object.entries(ignored) as [keyof typeof ignored, number][]) {
       all.ignored[kind] = (all.ignored[kind] ?? 0) + count;
     }
@@ -237,6 +238,8 @@ describe('webhook bodies', () => {
     const all = await read(`${body()}\n${body('88888')}\n`, { accountId: '99999' });
     expect(all.events).toEqual([event]);
     expect(all.ignored).toEqual({ other_account: 1 });
+    const several = [body('88888'), body('88888'), body('77777'), body()].join('\n');
+    expect((await read(several, { accountId: '99999' })).otherAccounts).toEqual(['88888', '77777']);
   });
 
   it('refuses the future', async () => {

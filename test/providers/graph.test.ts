@@ -421,10 +421,10 @@ describe('graph: configuration', () => {
     await provider.close();
   });
 
-  it('has registered templates on messenger only, and a pace below the cut-off', () => {
+  it('has registered templates on messenger only', () => {
     const messenger = createGraphProvider(config('https://graph.facebook.com'), machineClock);
     const instagram = createGraphProvider(config('https://graph.facebook.com', { channel: 'instagram' }), machineClock);
-    expect(messenger.capabilities).toEqual({ maxBatch: 1, defaultPace: 35, registeredTemplates: true });
+    expect(messenger.capabilities).toEqual({ registeredTemplates: true });
     expect(instagram.capabilities.registeredTemplates).toBe(false);
   });
 

@@ -112,7 +112,8 @@ describe('CSV', () => {
     expect(await faultOf(text, { columns: 2 })).toBe('FILE_TOO_LARGE columns');
     expect(await faultOf(text, { cellCharacters: 6 })).toBe('FILE_TOO_LARGE cellCharacters');
     let now = 0;
-    const ticking = { now: () => (now += 1000), sleep: () => Promise.resolve() };
+    const tick = (): number => (now += 1000);
+    const ticking = { now: tick, monotonic: tick, sleep: () => Promise.resolve() };
     expect(await faultOf(text, { seconds: 0 }, ticking)).toBe('FILE_TOO_LARGE seconds');
     expect(await faultOf(`a\n"${'x\n'.repeat(100_000)}`, { cellCharacters: 100, columns: 10 })).toBe(
       'FILE_NOT_WORKBOOK damaged',

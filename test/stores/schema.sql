@@ -1,9 +1,10 @@
 -- version 1
 
 CREATE TABLE campaigns (
-  number      INTEGER PRIMARY KEY,
-  id          TEXT    NOT NULL UNIQUE,
-  account     TEXT    NOT NULL,
+  number       INTEGER PRIMARY KEY,
+  id           TEXT    NOT NULL UNIQUE,
+  account      TEXT    NOT NULL,
+  account_name TEXT    NOT NULL,
   -- The whole template as it was approved: later edits of the file must not change a campaign under way.
   template    TEXT    NOT NULL,
   variables   TEXT    NOT NULL,

@@ -199,6 +199,7 @@ function compiledOpener(folder: string): string {
   const source = [
     'core/failure.ts',
     'core/delivery.ts',
+    'core/policy.ts',
     'core/window.ts',
     'stores/open.ts',
     'stores/sqlite.ts',

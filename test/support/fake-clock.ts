@@ -9,22 +9,42 @@ interface Sleeper {
   wake: () => void;
 }
 
+/** The two clocks of a machine agree on nothing but the length of a second. */
+const MONOTONIC_START = 5000.375;
+
 export class FakeClock implements Clock {
-  #now: number;
+  readonly #start: number;
+  #elapsed = 0;
+  /** By how much somebody has set the clock. */
+  #set = 0;
   readonly #sleepers = new Set<Sleeper>();
   #turning = false;
 
   constructor(now: number) {
-    this.#now = now;
+    this.#start = now;
   }
 
   now(): number {
-    return this.#now;
+    return this.unset() + this.#set;
+  }
+
+  monotonic(): number {
+    return MONOTONIC_START + this.#elapsed;
+  }
+
+  /** What `now` would be had nobody ever set the clock. */
+  unset(): number {
+    return this.#start + this.#elapsed;
   }
 
   /** Lets time pass while nothing runs. */
   advance(ms: number): void {
-    this.#now += ms;
+    this.#elapsed += ms;
+  }
+
+  /** Somebody sets the clock: `now` jumps forward or back, and no time passes. */
+  jump(ms: number): void {
+    this.#set += ms;
   }
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
@@ -36,16 +56,16 @@ export class FakeClock implements Clock {
         resolve();
       };
       // As Node's timers do it: whole milliseconds, at least one.
-      const sleeper = { at: this.#now + Math.max(1, Math.trunc(ms)), wake };
+      const sleeper = { at: this.#elapsed + Math.max(1, Math.trunc(ms)), wake };
       this.#sleepers.add(sleeper);
       signal?.addEventListener('abort', wake);
       this.#turn();
     });
   }
 
-  /** Does something at an instant, whatever else goes on. */
+  /** Does something at an instant of the clock as it is set now, whatever else goes on. */
   at(instant: number, work: () => void | Promise<void>): void {
-    void this.sleep(instant - this.#now).then(work);
+    void this.sleep(instant - this.now()).then(work);
   }
 
   /** A turn of the event loop lets every promise settle first; then the next sleeper wakes, alone. */
@@ -57,7 +77,7 @@ export class FakeClock implements Clock {
       let next: Sleeper | undefined;
       for (const sleeper of this.#sleepers) if (next === undefined || sleeper.at < next.at) next = sleeper;
       if (next === undefined) return;
-      this.#now = Math.max(this.#now, next.at);
+      this.#elapsed = Math.max(this.#elapsed, next.at);
       next.wake();
       if (this.#sleepers.size > 0) this.#turn();
     });

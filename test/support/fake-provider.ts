@@ -7,12 +7,15 @@ export interface Departure {
   userId: string;
   metadata: string;
   text: string | undefined;
+  /** When its first byte was written; whoever sets the clock does not change it. */
   leftAt: number;
   arrivedAt: number;
 }
 
 export interface Reply {
   outcome?: Outcome | 'throws' | 'nothing';
+  /** How long it takes to connect, before the message leaves; 0 unless told. */
+  connecting?: number;
   /** How long the way there takes; 0 unless told. */
   there?: number;
   /** How long the answer takes from there; 30 ms unless told. */
@@ -23,7 +26,7 @@ export interface Reply {
 export type Script = (message: OutgoingMessage, nth: number) => Reply;
 
 export class FakeProvider implements Provider {
-  readonly capabilities = { maxBatch: 1, defaultPace: 35, registeredTemplates: true };
+  readonly capabilities = { registeredTemplates: true };
   /** Every message that was put on the wire, in the order of leaving. */
   readonly departures: Departure[] = [];
   readonly #clock: FakeClock;
@@ -36,16 +39,18 @@ export class FakeProvider implements Provider {
     this.#script = script;
   }
 
-  async send(batch: readonly OutgoingMessage[]): Promise<Outcome[]> {
+  async send(batch: readonly OutgoingMessage[], onWire?: () => void): Promise<Outcome[]> {
     const message = batch[0];
     if (batch.length !== 1 || message === undefined) throw new Error('one message for each call');
     const { userId, metadata } = message;
     const nth = 1 + this.departures.filter((one) => one.userId === userId).length;
-    const { outcome = sent(`m_${metadata}`), there = 0, back = 30 } = this.#script(message, nth);
-    const leftAt = this.#clock.now();
-    this.departures.push({ userId, metadata, text: message.message.text, leftAt, arrivedAt: leftAt + there });
+    const { outcome = sent(`m_${metadata}`), connecting = 0, there = 0, back = 30 } = this.#script(message, nth);
     this.#underWay += 1;
     this.mostUnderWay = Math.max(this.mostUnderWay, this.#underWay);
+    if (connecting > 0) await this.#clock.sleep(connecting);
+    const leftAt = this.#clock.unset();
+    this.departures.push({ userId, metadata, text: message.message.text, leftAt, arrivedAt: leftAt + there });
+    onWire?.();
     await this.#clock.sleep(there + back);
     this.#underWay -= 1;
     if (outcome === 'throws') throw new TypeError('a fault in the provider');

@@ -5,7 +5,7 @@ import { runCampaign, type RunRequest, type RunResult, type RunWorld } from '../
 import { FakeClock } from './fake-clock.js';
 import { FakeProvider, type Script } from './fake-provider.js';
 import {
-  account,
+  accountKey,
   exactWindow,
   fixedRandom,
   HOUR,
@@ -42,7 +42,7 @@ export async function stageRows(
   const ledger = openLedger();
   const clock = new FakeClock(NOW);
   const { store, engine } = ledger;
-  await store.recordOpeners(account.name, events);
+  await store.recordOpeners(accountKey, events);
   await readyCampaign(store, staged, change);
   return { ledger, store, engine, clock, provider: new FakeProvider(clock, script), random: fixedRandom() };
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { onTestFinished } from 'vitest';
 import { Failure, type FailureCode } from '../../src/core/failure.js';
+import { senderKey } from '../../src/core/sender.js';
 import type { Template } from '../../src/core/template.js';
 import { DEFAULT_WINDOW, type WindowSettings } from '../../src/core/window.js';
 import type { Account, Engine, NewCampaign, Random, StagedRow, Store } from '../../src/ports.js';
@@ -27,6 +28,9 @@ export const account: Account = {
   id: '102938475601928',
   pace: 35,
 };
+
+/** What the store calls it. */
+export const accountKey = senderKey(account);
 
 export const template: Template = {
   name: 'order_update',
@@ -74,7 +78,8 @@ export function rows(count: number, change: (seq: number) => Partial<StagedRow> 
 export function newCampaign(id: string, change: Partial<NewCampaign> = {}): NewCampaign {
   return {
     id,
-    account: account.name,
+    account: accountKey,
+    accountName: account.name,
     template,
     source: 'people.csv',
     pace: 35,

@@ -14,6 +14,7 @@ import type { Clock, OutgoingMessage, Provider } from '../../src/ports.js';
 
 export const machineClock: Clock = {
   now: () => Date.now(),
+  monotonic: () => performance.now(),
   sleep: (ms, signal) =>
     new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);
@@ -296,6 +297,23 @@ export function describeProvider(contract: ProviderContract): void {
       expect(outcomes.map(({ kind }) => kind).sort()).toEqual(['sent', 'sent', 'unknown']);
       const unlucky = users.findIndex((userId) => seen[1]?.body.includes(userId));
       expect(outcomes[unlucky]?.kind).toBe('unknown');
+    });
+
+    it('tells once for each message when it goes on the wire, and never when nobody listens', async () => {
+      const told: number[] = [];
+      const onWire = (): void => void told.push(server.seen.length);
+      server.seen.length = 0;
+      server.replies.splice(0, Infinity, success, success);
+      const provider = open(server.url, 5000);
+      await provider.send([message], onWire);
+      await provider.send([message], onWire);
+      await provider.close();
+      // Before the platform has seen it.
+      expect(told).toEqual([0, 1]);
+      const nowhere = open(`http://127.0.0.1:${await closedPort()}`, 5000);
+      await nowhere.send([message], onWire);
+      await nowhere.close();
+      expect(told).toHaveLength(2);
     });
 
     it('connects to nothing before the first message and keeps no connection after close', async () => {

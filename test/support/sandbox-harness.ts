@@ -22,6 +22,10 @@ export class StandingClock implements Clock {
     return this.at;
   }
 
+  monotonic(): number {
+    return this.at;
+  }
+
   sleep(ms: number): Promise<void> {
     this.slept.push(ms);
     return Promise.resolve();

@@ -7,9 +7,10 @@ import { describe, expect, it } from 'vitest';
 import { ROW_STATES, type Counts, type RowState } from '../../src/core/delivery.js';
 import { SKIP_REASONS, type SkipReason } from '../../src/core/plan.js';
 import { DEFAULT_WINDOW, type Opener } from '../../src/core/window.js';
-import type { Engine, Lease, MessageRow, RunStep, Settlement, StagedRow, Store } from '../../src/ports.js';
+import type { Engine, Lease, MessageRow, RequeuedRow, RunStep, Settlement, StagedRow, Store } from '../../src/ports.js';
 import {
   account,
+  accountKey,
   collect,
   DAY,
   exactWindow,
@@ -37,7 +38,7 @@ export interface StoreUnderTest extends Ledger {
   pause: (campaign: string) => Promise<void>;
 }
 
-const PAGE = account.name;
+const PAGE = accountKey;
 const LEASE_MS = 15_000;
 
 const seqs = (found: readonly { seq: number }[]): number[] => found.map((one) => one.seq);
@@ -198,7 +199,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const { store } = await open();
       await store.draft(newCampaign('c1'));
       await store.stage('c1', [row(1), row(2, { reason: 'opted_out', closesAt: null })]);
-      await store.leaveOut('c1', [1, 2, 77], 'window_closes_before_turn');
+      expect(await store.leaveOut('c1', [1, 2, 77], 'window_closes_before_turn')).toBe(1);
       await store.approve('c1', { digest: 'd', policy: 'test', again: false, now: NOW });
       expect((await store.summary('c1')).skip).toEqual({ opted_out: 1, window_closes_before_turn: 1 });
     });
@@ -211,6 +212,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       expect(await store.campaign('c1')).toEqual({
         id: 'c1',
         account: PAGE,
+        accountName: account.name,
         template: registeredTemplate,
         source: 'people.csv',
         variables: ['name', 'order_no'],
@@ -319,6 +321,30 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       await store.draft(newCampaign('second', { account: 'other-page' }));
       await store.approve('first', approval());
       expect(await store.approve('second', approval())).toEqual({ sentBefore: null });
+    });
+
+    it('counts 24 hours from the last message that left, not from the approval alone', async () => {
+      const { store, engine } = await open();
+      await readyCampaign(store, rows(3), { id: 'first' });
+      await store.draft(newCampaign('second'));
+      const lease = (await engine.own(PAGE, NOW))!;
+      const before = async (now: number) => (await store.sentBefore(PAGE, 'of first', now - DAY))?.id ?? null;
+      // Resumed after 20 hours, and once more after 30.
+      for (const [seq, hours] of [
+        [2, 20],
+        [1, 30],
+      ] as const) {
+        await store.start(lease, 'first', NOW + hours * HOUR);
+        await store.record(lease, 'first', { settled: [], skipped: [], started: [seq] }, NOW + hours * HOUR);
+      }
+      expect([await before(NOW + DAY), await before(NOW + 54 * HOUR - 1)]).toEqual(['first', 'first']);
+      const again = (now: number) => store.approve('second', approval({ digest: 'of first', now }));
+      expect((await again(NOW + 54 * HOUR - 1)).sentBefore?.id).toBe('first');
+      expect(await before(NOW + 54 * HOUR)).toBeNull();
+      expect(await again(NOW + 54 * HOUR)).toEqual({ sentBefore: null });
+      expect(await before(NOW + 54 * HOUR)).toBe('second');
+      expect(await store.sentBefore('other-page', 'of first', 0)).toBeNull();
+      expect(await store.sentBefore(PAGE, 'something else', 0)).toBeNull();
     });
 
     it('lets one of two that race win', async () => {
@@ -503,6 +529,14 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       }
     });
 
+    it("starts no campaign of another account than the lease's", async () => {
+      const { store, engine } = await open();
+      await readyCampaign(store, rows(1));
+      const elsewhere = (await engine.own('other-page', NOW))!;
+      expect(await failureOf(store.start(elsewhere, 'c1', NOW))).toBe('CAMPAIGN_STATE');
+      expect(await store.campaign('c1')).toMatchObject({ state: 'ready', startedAt: null });
+    });
+
     it('finishes a campaign only when nothing is queued or started', async () => {
       const { store, lease } = await running(rows(1));
       const finish = () => failureOf(store.conclude(lease, 'c1', { state: 'finished' }, NOW + 9));
@@ -536,7 +570,12 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
             const started = seqs(queued.slice(0, start));
             const skipped = skip === null ? [] : seqs(queued.slice(start)).map((seq) => ({ seq, reason: skip }));
             await store.record(lease, 'c1', { settled, started, skipped }, NOW);
-            if (requeue) await store.requeue('c1', [{ seq: 1 + start, closesAt: NOW + DAY }]);
+            if (requeue) {
+              const [failed] = await collect(store.messages({ campaign: 'c1', state: 'failed' }));
+              const back = failed ? [{ seq: failed.seq, closesAt: NOW + DAY, from: 'failed' as const }] : [];
+              await store.requeue(lease, 'c1', back);
+              await store.start(lease, 'c1', NOW);
+            }
             const summary = await store.summary('c1');
             expectSum(summary.counts, 8);
             expect(sum(Object.values(summary.skip))).toBe(summary.counts.skipped);
@@ -626,6 +665,8 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         store.record(lease, 'c1', step({ started: [3] }), NOW),
         store.record(lease, 'c1', step({ skipped: [{ seq: 3, reason: 'opted_out' }] }), NOW),
         store.conclude(lease, 'c1', { state: 'paused' }, NOW),
+        store.requeue(lease, 'c1', [{ seq: 1, closesAt: null, from: 'unknown' }]),
+        store.requeue(lease, 'c1', []),
         engine.renew(lease, NOW),
       ];
       expect(await Promise.all(writes.map(failureOf))).toEqual(writes.map(() => 'LEASE_LOST'));
@@ -643,7 +684,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const next = (await engine.own(PAGE, NOW))!;
       const late = () => failureOf(store.record(next, 'c1', step({ settled: [settledAs(1, 'sent')] }), NOW));
       expect([await late(), await states(store)]).toEqual(['LEASE_LOST', '1:unknown 2:queued 3:queued']);
-      await store.requeue('c1', [{ seq: 1, closesAt: NOW + DAY }]);
+      await store.requeue(next, 'c1', [{ seq: 1, closesAt: NOW + DAY, from: 'unknown' }]);
       expect([await late(), await states(store)]).toEqual(['LEASE_LOST', '1:queued 2:queued 3:queued']);
     });
 
@@ -665,14 +706,10 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
   });
 
   describe(`${name}: requeue`, () => {
-    it.each<[RowState, boolean]>([
-      ['queued', false],
-      ['started', false],
-      ['sent', false],
-      ['failed', true],
-      ['unknown', true],
-      ['skipped', true],
-    ])('of a row that is %s: %s', async (state, allowed) => {
+    const FROM = ['failed', 'skipped', 'unknown'] as const;
+    const cases = ROW_STATES.flatMap((state) => FROM.map((from): [RowState, typeof from] => [state, from]));
+
+    it.each(cases)('of a row that is %s, as it was %s when it was seen', async (state, from) => {
       const { store, lease } = await running(rows(1));
       if (state === 'skipped') {
         await store.record(lease, 'c1', step({ skipped: [{ seq: 1, reason: 'window_closed' }] }), NOW);
@@ -681,12 +718,9 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         if (state !== 'started') await store.record(lease, 'c1', step({ settled: [settledAs(1, state)] }), NOW);
       }
       const before = await collect(store.messages({}));
-      expect(
-        await store.requeue('c1', [
-          { seq: 1, closesAt: NOW + 2 * DAY },
-          { seq: 9, closesAt: null },
-        ]),
-      ).toBe(allowed ? 1 : 0);
+      const requeued = await failureOf(store.requeue(lease, 'c1', [{ seq: 1, closesAt: NOW + 2 * DAY, from }]));
+      const allowed = state === from;
+      expect(requeued).toEqual(allowed ? { notAFailure: undefined } : 'COUNT_DIFFERS');
       const back = {
         state: 'queued',
         reason: null,
@@ -698,14 +732,29 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       expect(await collect(store.messages({}))).toEqual(allowed ? [{ ...before[0], ...back }] : before);
     });
 
-    it('makes a finished campaign ready again, if a row went back', async () => {
+    it.each<[string, RequeuedRow]>([
+      ['is sent by now', { seq: 3, closesAt: null, from: 'failed' }],
+      ['became unknown meanwhile', { seq: 2, closesAt: null, from: 'failed' }],
+      ['does not exist', { seq: 9, closesAt: null, from: 'failed' }],
+    ])('changes nothing at all when one of the rows %s', async (_, wrong) => {
+      const { store, lease } = await running(rows(3));
+      await store.record(lease, 'c1', step({ started: [1, 2, 3] }), NOW);
+      const settled = [settledAs(1, 'failed'), settledAs(2, 'unknown'), settledAs(3, 'sent')];
+      await store.record(lease, 'c1', step({ settled }), NOW);
+      await store.conclude(lease, 'c1', { state: 'finished' }, NOW);
+      const before = await collect(store.messages({}));
+      const right: RequeuedRow = { seq: 1, closesAt: null, from: 'failed' };
+      expect(await failureOf(store.requeue(lease, 'c1', [right, wrong]))).toBe('COUNT_DIFFERS');
+      expect(await collect(store.messages({}))).toEqual(before);
+      expect(await store.campaign('c1')).toMatchObject({ state: 'finished', finishedAt: NOW });
+    });
+
+    it('makes a finished campaign ready again', async () => {
       const { store, lease } = await running(rows(2));
       await store.record(lease, 'c1', step({ started: [1, 2] }), NOW);
       await store.record(lease, 'c1', step({ settled: [settledAs(1, 'sent'), settledAs(2, 'failed')] }), NOW);
       await store.conclude(lease, 'c1', { state: 'finished' }, NOW);
-      await store.requeue('c1', [{ seq: 1, closesAt: null }]);
-      expect(await store.campaign('c1')).toMatchObject({ state: 'finished' });
-      await store.requeue('c1', [{ seq: 2, closesAt: null }]);
+      await store.requeue(lease, 'c1', [{ seq: 2, closesAt: null, from: 'failed' }]);
       expect(await store.campaign('c1')).toMatchObject({ state: 'ready', finishedAt: null });
       await store.start(lease, 'c1', NOW);
       expect(seqs(await store.next('c1', 9, NOW))).toEqual([2]);
@@ -729,12 +778,15 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     });
 
     it('gives each of many once, in order, while they change', async () => {
-      const { store } = await running(rows(2500));
+      const { store, lease } = await running(rows(2500));
+      await store.record(lease, 'c1', step({ started: [1] }), NOW);
       await readyCampaign(store, rows(600), { id: 'c2' });
       const places: string[] = [];
       for await (const batch of store.messages({})) {
         places.push(...batch.map((one) => `${one.campaign}/${one.seq}`));
-        await store.requeue('c1', [{ seq: 1, closesAt: null }]);
+        // The row goes to and fro.
+        const [first] = await collect(store.messages({ campaign: 'c1', state: 'started' }));
+        await store.record(lease, 'c1', step(first ? { settled: [settledAs(1, 'queued')] } : { started: [1] }), NOW);
       }
       expect(places).toEqual([...rows(2500).map(({ seq }) => `c1/${seq}`), ...rows(600).map(({ seq }) => `c2/${seq}`)]);
     });
@@ -745,7 +797,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       ['start', (store, lease) => store.start(lease, 'nothing', NOW)],
       ['next', (store) => store.next('nothing', 1, NOW)],
       ['record', (store, lease) => store.record(lease, 'nothing', step({ started: [1] }), NOW)],
-      ['requeue', (store) => store.requeue('nothing', [])],
+      ['requeue', (store, lease) => store.requeue(lease, 'nothing', [])],
       ['summary', (store) => store.summary('nothing')],
     ])('%s says so', async (_, use) => {
       const { store, engine } = await open();

@@ -114,7 +114,7 @@ export function patched(bytes: Buffer, from: string | Buffer, to: string | Buffe
   return copy;
 }
 
-export const stoppedClock: Clock = { now: () => 0, sleep: () => Promise.resolve() };
+export const stoppedClock: Clock = { now: () => 0, monotonic: () => 0, sleep: () => Promise.resolve() };
 
 export interface Reading {
   origin: SheetOrigin | null;

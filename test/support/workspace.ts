@@ -67,6 +67,3 @@ export function windowLog(people: number, first = 0): string {
   const rows = Array.from({ length: people }, (_, index) => `${personId(first + index)},${at}`);
   return ['user_id,opened_at', ...rows, ''].join('\n');
 }
-
-/** A sandbox that takes whatever comes and never cuts the Page off. */
-export const LENIENT: SeedInput = { limits: { perSecond: null } };

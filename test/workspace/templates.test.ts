@@ -336,9 +336,10 @@ describe('new files', () => {
     const config = files.find(({ path }) => path === 'pagecast.yaml')!.text;
     await writeFile(
       file,
-      config.replace(/^# {2}(?=( {2})?(my-page|provider|channel|id|token|appSecret|pace):)/gm, '  '),
+      config.replace(/^# {2}(?=( {2})?(my-page|rehearsal|provider|channel|id|token|appSecret|pace):)/gm, '  '),
     );
-    expect([...(await readWorkspace(file)).accounts.keys()]).toEqual(['my-page', 'sandbox']);
+    expect([...(await readWorkspace(file)).accounts.keys()]).toEqual(['my-page', 'rehearsal', 'sandbox']);
+    expect(config).not.toMatch(/postgres|cams|twilio|owner|sms/i);
   });
 });
 

@@ -199,7 +199,7 @@ function printPlan(context: Context, plan: Plan): ExitStatus {
   if (terminal.json) {
     terminal.document(planJson(plan));
   } else {
-    if (total > 0) terminal.data(findingsText(plan.findings, total, terminal.paint));
+    if (total > 0) terminal.data(findingsText(plan.findings, total, terminal.paint, 20, rowName(plan)));
     if (plan.campaign === null) {
       terminal.data(
         `${terminal.paint.red('Nothing can be sent')} until these faults are mended${plan.recipients > 0 ? ', or with --skip-invalid' : ''}.`,
@@ -237,7 +237,7 @@ function planJson(plan: Plan): object {
 function printPreview(context: Context, plan: Plan): void {
   const { terminal } = context;
   const total = Object.values(plan.counts).reduce((sum, count) => sum + count, 0);
-  if (total > 0) terminal.note(findingsText(plan.findings, total, terminal.tint, 5));
+  if (total > 0) terminal.note(findingsText(plan.findings, total, terminal.tint, 5, rowName(plan)));
   printPolicy(context);
   printSamples(context, plan, terminal.tint, (text) => terminal.note(text));
   terminal.note(planText(plan, terminal.tint));
@@ -247,9 +247,13 @@ function printPolicy({ terminal }: Context): void {
   terminal.note(`${policyText(BULK_POLICY, terminal.width, terminal.tint)}\n`);
 }
 
+function rowName({ source }: Plan): string {
+  return source === 'ids' ? 'ID' : 'row';
+}
+
 function printSamples({ terminal }: Context, plan: Plan, paint: ChalkInstance, print: (text: string) => void): void {
   for (const { row, userId, message } of plan.samples) {
-    print(paint.dim(`Row ${row}, to ${maskId(userId)}:`));
+    print(paint.dim(`To ${maskId(userId)} (${rowName(plan)} ${row}):`));
     print(bubble(message, terminal.width, paint));
   }
 }
