@@ -96,7 +96,7 @@ export async function runCampaign(world: RunWorld, request: RunRequest): Promise
   const silence = Math.min(Math.max(0, lease.freeAt - clock.now()), MAX_SILENCE_MS);
   const pacer = new Pacer(campaign.pace, clock.monotonic() + silence);
   try {
-    if (request.requeue) await store.requeue(lease, campaign.id, request.requeue);
+    if (request.requeue) await putBack(store, lease, campaign.id, request.requeue);
     await store.start(lease, campaign.id, clock.now());
     const { counts } = await store.summary(campaign.id);
     const end = await new Run(world, request, campaign, lease, pacer, counts).toEnd();
@@ -108,6 +108,20 @@ export async function runCampaign(world: RunWorld, request: RunRequest): Promise
     const tick = clock.monotonic();
     await engine.release(lease, clock.now() + pacer.freeAt(tick) - tick).catch(() => undefined);
   }
+}
+
+async function putBack(store: Store, lease: Lease, id: string, rows: readonly RequeuedRow[]): Promise<void> {
+  // Only now, with the account owned, can nobody else change it any more. What another retry has left in the queue would
+  // go out as well, and nobody has confirmed that.
+  const state = (await store.campaign(id))?.state;
+  if (state !== 'finished') {
+    throw new Failure(
+      'CAMPAIGN_STATE',
+      `Campaign ${id} is ${state ?? 'gone'} by now; nothing was sent.`,
+      'Look at it again.',
+    );
+  }
+  await store.requeue(lease, id, rows);
 }
 
 type End = Parameters<Store['conclude']>[2];

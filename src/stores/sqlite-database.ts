@@ -118,9 +118,12 @@ export class SqliteDatabase {
   }
 
   #refuseForeign(): void {
-    const version = this.#version();
-    const id = this.connection.pragma('application_id', { simple: true }) as number;
-    const tables = this.connection.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() as number;
+    // One snapshot: another process may be making the schema at this very moment.
+    const [version, id, tables] = this.connection.transaction(() => [
+      this.#version(),
+      this.connection.pragma('application_id', { simple: true }) as number,
+      this.connection.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() as number,
+    ])() as [number, number, number];
     if (id !== APPLICATION_ID && (id !== 0 || version !== 0 || tables > 0)) {
       throw new Failure(
         'STORE_UNREADABLE',

@@ -316,7 +316,7 @@ describe('stops', () => {
   });
 
   it('come after one message when the account cannot send at all: the first goes alone', async () => {
-    const world = await stage(100, () => ({ outcome: tokenGone, back: 3000 }));
+    const world = await stage(100, () => ({ outcome: tokenGone, back: 12_000 }));
     expect(await run(world)).toMatchObject({ end: 'stopped', counts: { queued: 100 } });
     expect(world.provider.departures).toHaveLength(1);
   });
@@ -557,7 +557,7 @@ describe('a clock that is set in mid-run', () => {
 
 describe('a stall in the middle of a step', () => {
   /** The nth step that starts somebody takes so long, as when the lid of a laptop is shut. */
-  function stalling(world: Stage, nth: number, stall: () => void): RunWorld {
+  function stalling(world: Stage, nth: number, stall: (started: number[]) => void): RunWorld {
     let count = 0;
     const store = new Proxy(world.store, {
       get(target, name) {
@@ -565,10 +565,11 @@ describe('a stall in the middle of a step', () => {
         if (name !== 'record') return member.bind(target);
         return async (...args: unknown[]) => {
           const isRunning = await Reflect.apply(member, target, args);
-          if ((args[2] as { started: number[] }).started.length > 0) count += 1;
+          const { started } = args[2] as { started: number[] };
+          if (started.length > 0) count += 1;
           if (count === nth) {
             count += 1;
-            stall();
+            stall(started);
           }
           return isRunning;
         };
@@ -582,25 +583,35 @@ describe('a stall in the middle of a step', () => {
     ['that it does not count', (world) => world.clock.jump(2001)],
   ])('%s puts the started rows back, uncounted, and sends them in their turn', async (_, stall) => {
     const world = await stage(30);
-    let stalledAt = Infinity;
-    const stalled = stalling(world, 5, () => {
+    let until = Infinity;
+    let held: number[] = [];
+    const stalled = stalling(world, 5, (started) => {
       stall(world);
-      stalledAt = world.clock.unset();
+      until = world.clock.now();
+      held = started;
     });
     const told: Progress['counts'][] = [];
     const result = await run(stalled, { onProgress: ({ counts }) => told.push({ ...counts }) });
     expect(result).toMatchObject({ end: 'finished', counts: { sent: 30 } });
     for (const counts of told) expectSum(counts, 30);
-    expect(stalledAt).toBeLessThan(Infinity);
+    expect(held.length).toBeGreaterThan(0);
     expectNobodyTwice(world.provider);
     const all = await collect(world.store.messages({ campaign: 'c1' }));
     expect(all.map((one) => one.attempts)).toEqual(all.map(() => 1));
+    // What was started before is started anew.
+    for (const one of all) if (held.includes(one.seq)) expect(one.startedAt).toBeGreaterThanOrEqual(until);
     expect(mostWithin(arrivals(world.provider), 1000)).toBeLessThanOrEqual(35);
   });
 
   it.each([1, 5])('of a day sends to nobody any more (step %i)', async (nth) => {
     const world = await stage(30);
-    const result = await run(stalling(world, nth, () => world.clock.jump(DAY)));
+    let before = -1;
+    const stall = (): void => {
+      world.clock.jump(DAY);
+      before = world.provider.departures.length;
+    };
+    const result = await run(stalling(world, nth, stall));
+    expect(world.provider.departures).toHaveLength(before);
     expect(result).toMatchObject({ end: 'finished', counts: { failed: 0, unknown: 0 } });
     expect(result.counts.sent).toBe(world.provider.departures.length);
     expect(result.counts.sent).toBeLessThan(10);
@@ -619,6 +630,7 @@ describe('a stall in the middle of a step', () => {
     expect(first).toBe('LEASE_LOST');
     const { counts } = (await second)!;
     expect(counts).toMatchObject({ sent: 9, unknown: 1 });
+    expect(world.provider.departures).toHaveLength(9);
     expectNobodyTwice(world.provider);
   });
 
