@@ -24,18 +24,18 @@ function* sharedStrings() {
 }
 
 function* sheet() {
-  yield `${XML}<worksheet ${MAIN}><sheetData>`;
-  const shared = (reference, index) => `<c r="${reference}" t="s"><v>${index}</v></c>`;
-  const inline = (reference, text) => `<c r="${reference}" t="inlineStr"><is><t>${text}</t></is></c>`;
+  yield `${XML}<worksheet ${MAIN} xmlns:x14ac="http://schemas.microsoft.com/office/spreadsheetml/2009/9/ac"><sheetData>`;
+  const shared = (reference, index) => `<c r="${reference}" s="1" t="s"><v>${index}</v></c>`;
+  const inline = (reference, text) => `<c r="${reference}" s="1" t="inlineStr"><is><t>${text}</t></is></c>`;
   const cells = (row, [a, b, c], [ia, ib, ic]) =>
     strings === 'shared'
       ? shared(`A${row}`, ia) + shared(`B${row}`, ib) + shared(`C${row}`, ic)
       : inline(`A${row}`, a) + inline(`B${row}`, b) + inline(`C${row}`, c);
-  yield `<row r="1">${cells(1, HEADER, [0, 1, 2])}</row>`;
+  yield `<row r="1" spans="1:3" x14ac:dyDescent="0.25">${cells(1, HEADER, [0, 1, 2])}</row>`;
   for (let index = 0; index < rows; index += 1) {
     const table = 3 + NAMES + 2 * index;
     const row = index + 2;
-    yield `<row r="${row}">${cells(row, [userId(index), ...values(index)], [table, 3 + (index % NAMES), table + 1])}</row>`;
+    yield `<row r="${row}" spans="1:3" x14ac:dyDescent="0.25">${cells(row, [userId(index), ...values(index)], [table, 3 + (index % NAMES), table + 1])}</row>`;
   }
   yield '</sheetData></worksheet>';
 }
@@ -57,7 +57,7 @@ const zip = new yazl.ZipFile();
 const text = (name, content) => zip.addBuffer(Buffer.from(XML + content), name);
 text(
   '[Content_Types].xml',
-  '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/><Default Extension="xml" ContentType="application/xml"/><Override PartName="/xl/workbook.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/><Override PartName="/xl/worksheets/sheet1.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml"/><Override PartName="/xl/sharedStrings.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"/></Types>',
+  '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/><Default Extension="xml" ContentType="application/xml"/><Override PartName="/xl/workbook.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/><Override PartName="/xl/worksheets/sheet1.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml"/><Override PartName="/xl/styles.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.styles+xml"/><Override PartName="/xl/sharedStrings.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"/></Types>',
 );
 const PACKAGE = 'xmlns="http://schemas.openxmlformats.org/package/2006/relationships"';
 text(
@@ -70,7 +70,12 @@ text(
 );
 text(
   'xl/_rels/workbook.xml.rels',
-  `<Relationships ${PACKAGE}><Relationship Id="rId1" Type="${RELS}/worksheet" Target="worksheets/sheet1.xml"/><Relationship Id="rId2" Type="${RELS}/sharedStrings" Target="sharedStrings.xml"/></Relationships>`,
+  `<Relationships ${PACKAGE}><Relationship Id="rId1" Type="${RELS}/worksheet" Target="worksheets/sheet1.xml"/><Relationship Id="rId2" Type="${RELS}/sharedStrings" Target="sharedStrings.xml"/><Relationship Id="rId3" Type="${RELS}/styles" Target="styles.xml"/></Relationships>`,
+);
+// Style 1 is text, as in the workbooks that pagecast makes.
+text(
+  'xl/styles.xml',
+  `<styleSheet ${MAIN}><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="49"/></cellXfs></styleSheet>`,
 );
 zip.addReadStream(Readable.from(blocks(sheet())), 'xl/worksheets/sheet1.xml');
 zip.addReadStream(

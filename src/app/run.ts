@@ -40,7 +40,7 @@ import type {
 
 const RENEW_EVERY_MS = 5000;
 /** Every durable step waits for the disk. At full speed the answers of so long share one. */
-const STEP_EVERY_MS = 15;
+const STEP_EVERY_MS = 6;
 /** No pace needs a longer silence between two runs of an account. */
 const MAX_SILENCE_MS = 60_000;
 /** A process that was suspended in the middle of a step knows nothing about windows and leases any more. */

@@ -4,55 +4,58 @@
  * the time: it keeps every string alive, and the garbage collector busy with them.
  */
 
-/** The digits of an id from this place on, counted from its end, fit in 32 bits. */
+/** An id is cut into its last digits, which fit in 30 bits, and those before them, which a double holds exactly. */
 const LOW_DIGITS = 9;
+const LOW_SPAN = 2 ** 30;
 
 export class IdTable {
   #size = 0;
   #slots = 1024;
-  #high = new Float64Array(this.#slots);
-  #low = new Uint32Array(this.#slots);
-  /** The entry plus one; 0 for a free slot. */
-  #entries = new Uint32Array(this.#slots);
+  /**
+   * Two numbers for each slot, side by side, so that a look-up waits for the memory once: the first digits, and the last
+   * digits together with the entry plus one (0 for a free slot). Good for four million ids.
+   */
+  #table = new Float64Array(2 * this.#slots);
 
   /** Finds an id, or adds it with the next entry: 0, 1, 2, … @param id digits without leading zero, or such digits after a `+` */
   entryOf(id: string): { entry: number; isNew: boolean } {
     const high = Number(id.slice(0, -LOW_DIGITS));
     const low = Number(id.slice(-LOW_DIGITS));
-    const slot = this.#slotOf(high, low);
-    const found = this.#entries[slot] ?? 0;
-    if (found > 0) return { entry: found - 1, isNew: false };
-    this.#high[slot] = high;
-    this.#low[slot] = low;
+    const slot = this.#slotOf(this.#table, high, low);
+    const found = this.#table[slot + 1] ?? 0;
+    if (found > 0) return { entry: Math.floor(found / LOW_SPAN) - 1, isNew: false };
     this.#size += 1;
-    this.#entries[slot] = this.#size;
+    this.#table[slot] = high;
+    this.#table[slot + 1] = this.#size * LOW_SPAN + low;
     if (this.#size * 2 > this.#slots) this.#grow();
     return { entry: this.#size - 1, isNew: true };
   }
 
-  #slotOf(high: number, low: number): number {
+  /** @returns where in the table the id is, or where there is room for it */
+  #slotOf(table: Float64Array, high: number, low: number): number {
     // Neighbouring ids must not land side by side, or probing gets slow.
     let hash = Math.imul(low ^ Math.imul(high | 0, 0x9e3779b1), 0x85ebca6b);
     hash ^= hash >>> 15;
-    let slot = (hash >>> 0) & (this.#slots - 1);
-    while ((this.#entries[slot] ?? 0) > 0 && (this.#high[slot] !== high || this.#low[slot] !== low)) {
-      slot = (slot + 1) & (this.#slots - 1);
+    let slot = 2 * ((hash >>> 0) & (this.#slots - 1));
+    for (;;) {
+      const found = table[slot + 1] ?? 0;
+      if (found === 0 || (table[slot] === high && found % LOW_SPAN === low)) return slot;
+      slot = (slot + 2) & (2 * this.#slots - 1);
     }
-    return slot;
   }
 
   #grow(): void {
-    const [high, low, entries] = [this.#high, this.#low, this.#entries];
+    const old = this.#table;
     this.#slots *= 2;
-    this.#high = new Float64Array(this.#slots);
-    this.#low = new Uint32Array(this.#slots);
-    this.#entries = new Uint32Array(this.#slots);
-    entries.forEach((entry, old) => {
-      if (entry === 0) return;
-      const slot = this.#slotOf(high[old] ?? 0, low[old] ?? 0);
-      this.#high[slot] = high[old] ?? 0;
-      this.#low[slot] = low[old] ?? 0;
-      this.#entries[slot] = entry;
-    });
+    const table = new Float64Array(2 * this.#slots);
+    for (let from = 0; from < old.length; from += 2) {
+      const found = old[from + 1] ?? 0;
+      if (found === 0) continue;
+      const high = old[from] ?? 0;
+      const slot = this.#slotOf(table, high, found % LOW_SPAN);
+      table[slot] = high;
+      table[slot + 1] = found;
+    }
+    this.#table = table;
   }
 }
