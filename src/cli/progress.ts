@@ -1,4 +1,4 @@
-/** The line that shows how a run is getting on: on stderr, and only where stderr is a terminal. */
+/** The line that shows how a run is getting on: on stderr, where that is a terminal; elsewhere only the pauses are told. */
 import type { Ora } from 'ora';
 import type { Progress } from '../app/run.js';
 import type { Clock } from '../ports.js';
@@ -11,25 +11,31 @@ const RATE_SPAN_MS = 5000;
 
 export class ProgressLine {
   readonly #clock: Clock;
+  readonly #terminal: Terminal;
   readonly #spinner: Ora | null;
+  #isWaiting = false;
   readonly #history: { at: number; done: number }[] = [];
   #drawnAt = -Infinity;
 
-  private constructor(clock: Clock, spinner: Ora | null) {
+  private constructor(terminal: Terminal, clock: Clock, spinner: Ora | null) {
+    this.#terminal = terminal;
     this.#clock = clock;
     this.#spinner = spinner;
   }
 
   static async start(terminal: Terminal, clock: Clock, text: string): Promise<ProgressLine> {
-    if (!terminal.animated) return new ProgressLine(clock, null);
+    if (!terminal.animated) return new ProgressLine(terminal, clock, null);
     const { default: ora } = await import('ora');
     // Without this, ora swallows Ctrl-C and what is typed.
     const spinner = ora({ text, stream: terminal.drawing, discardStdin: false });
-    return new ProgressLine(clock, spinner.start());
+    return new ProgressLine(terminal, clock, spinner.start());
   }
 
   update({ counts, waitingMs }: Progress): void {
-    if (!this.#spinner) return;
+    if (!this.#spinner) {
+      this.#tellPause(waitingMs);
+      return;
+    }
     const now = this.#clock.monotonic();
     const done = counts.total - counts.queued - counts.started;
     this.#history.push({ at: now, done });
@@ -48,6 +54,15 @@ export class ProgressLine {
     if (waitingMs > 0) parts.push(`waiting ${duration(waitingMs)} for the platform`);
     else if (rate > 0) parts.push(`${rate.toFixed(1)}/s`, `${duration((counts.queued / rate) * 1000)} left`);
     this.#spinner.text = parts.join(', ');
+  }
+
+  /** Minutes may go by, and a log should say why. */
+  #tellPause(waitingMs: number): void {
+    const isWaiting = waitingMs > 0;
+    if (isWaiting && !this.#isWaiting && !this.#terminal.json) {
+      this.#terminal.note(`Waiting ${duration(waitingMs)}: the platform cannot be reached, or asks for a rest.`);
+    }
+    this.#isWaiting = isWaiting;
   }
 
   stop(): void {
