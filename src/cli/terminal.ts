@@ -33,7 +33,10 @@ export class Terminal {
     this.interactive = !json && stdin.isTTY === true && stderr.isTTY === true;
     // Some terminals say that they are 0 columns wide; a spinner there would wrap for ever.
     this.animated = !json && stderr.isTTY === true && (stderr.columns ?? 0) > 0 && env['TERM'] !== 'dumb';
-    this.width = Math.max(40, Math.min([stdout.columns, stderr.columns].find((columns) => columns !== undefined && columns > 0) ?? 80, 120));
+    this.width = Math.max(
+      40,
+      Math.min([stdout.columns, stderr.columns].find((columns) => columns !== undefined && columns > 0) ?? 80, 120),
+    );
     this.paint = new Chalk({ level: json ? 0 : colourLevel(stdout, env) });
     this.tint = new Chalk({ level: json ? 0 : colourLevel(stderr, env) });
   }
