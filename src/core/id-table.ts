@@ -19,8 +19,10 @@ export class IdTable {
 
   /** Finds an id, or adds it with the next entry: 0, 1, 2, … @param id digits without leading zero, or such digits after a `+` */
   entryOf(id: string): { entry: number; isNew: boolean } {
-    const high = Number(id.slice(0, -LOW_DIGITS));
-    const low = Number(id.slice(-LOW_DIGITS));
+    const first = id.startsWith('+') ? 1 : 0;
+    const split = Math.max(first, id.length - LOW_DIGITS);
+    const high = digits(id, first, split);
+    const low = digits(id, split, id.length);
     const slot = this.#slotOf(this.#table, high, low);
     const found = this.#table[slot + 1] ?? 0;
     if (found > 0) return { entry: Math.floor(found / LOW_SPAN) - 1, isNew: false };
@@ -58,4 +60,11 @@ export class IdTable {
     }
     this.#table = table;
   }
+}
+
+/** The number that stands in a part of a text, read digit by digit, because cutting the part out makes a string each time. */
+function digits(text: string, from: number, to: number): number {
+  let number = 0;
+  for (let index = from; index < to; index += 1) number = number * 10 + text.charCodeAt(index) - 48;
+  return number;
 }
