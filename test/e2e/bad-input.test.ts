@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { chmod, mkdir, readFile, writeFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { inside, type Inside } from '../support/process-inside.js';
@@ -742,23 +743,22 @@ describe('the store', () => {
     await expectNothingSent();
   });
 
-  // Root may write everywhere, so the command then runs as nobody.
+  // Root may write everywhere, so the command then runs as nobody: if setpriv is there, and nobody may enter the checkout.
   const asNobody = process.getuid?.() === 0 ? ['setpriv', '--reuid', '65534', '--clear-groups'] : [];
-  it.skipIf(asNobody.length > 0 && spawnSync('setpriv', ['--version']).status !== 0)(
-    'that may only be read',
-    async () => {
-      const own = await storeWith(() => undefined);
-      expect((await inside(own, ['window', 'import', 'windows.csv', '--account', 'page'])).status).toBe(0);
-      await chmod(own.path(path), 0o444);
-      await chmod(own.path('.pagecast'), 0o555);
-      await chmod(join(own.folder, '..'), 0o755);
-      const result = await pagecastJson(own, args.slice(0, -1), { through: asNobody });
-      expectError(result, 'STORE_READ_ONLY', 2);
-      expect(result.error?.hint).toMatch(/permissions/);
-      await chmod(own.path('.pagecast'), 0o755);
-      await expectNothingSent();
-    },
-  );
+  const program = fileURLToPath(new URL('../../bin/pagecast.js', import.meta.url));
+  const [runner = '', ...given] = [...asNobody, process.execPath, program, '--version'];
+  it.skipIf(spawnSync(runner, given).status !== 0)('that may only be read', async () => {
+    const own = await storeWith(() => undefined);
+    expect((await inside(own, ['window', 'import', 'windows.csv', '--account', 'page'])).status).toBe(0);
+    await chmod(own.path(path), 0o444);
+    await chmod(own.path('.pagecast'), 0o555);
+    await chmod(join(own.folder, '..'), 0o755);
+    const result = await pagecastJson(own, args.slice(0, -1), { through: asNobody });
+    expectError(result, 'STORE_READ_ONLY', 2);
+    expect(result.error?.hint).toMatch(/permissions/);
+    await chmod(own.path('.pagecast'), 0o755);
+    await expectNothingSent();
+  });
 
   it('in use by another writer: says so after a while, and that it may be run again', async () => {
     const result = await busy;
