@@ -746,7 +746,7 @@ describe('the store', () => {
   // Root may write everywhere, so the command then runs as nobody: if setpriv is there, and nobody may enter the checkout.
   const asNobody = process.getuid?.() === 0 ? ['setpriv', '--reuid', '65534', '--clear-groups'] : [];
   const program = fileURLToPath(new URL('../../bin/pagecast.js', import.meta.url));
-  const [runner = '', ...given] = [...asNobody, process.execPath, program, '--version'];
+  const [runner, ...given] = [...asNobody, process.execPath, program, '--version'];
   it.skipIf(spawnSync(runner, given).status !== 0)('that may only be read', async () => {
     const own = await storeWith(() => undefined);
     expect((await inside(own, ['window', 'import', 'windows.csv', '--account', 'page'])).status).toBe(0);
