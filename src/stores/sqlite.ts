@@ -399,9 +399,7 @@ export class SqliteStore implements Store {
 
   campaigns(): Promise<Campaign[]> {
     return this.#file.run(() =>
-      (
-        this.#sql(`SELECT * FROM campaigns WHERE state <> 'planned' ORDER BY number DESC`).all() as CampaignRecord[]
-      ).map(toCampaign),
+      (this.#sql(`SELECT * FROM campaigns ORDER BY number DESC`).all() as CampaignRecord[]).map(toCampaign),
     );
   }
 
