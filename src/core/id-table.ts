@@ -6,16 +6,17 @@
 
 /** An id is cut into its last digits, which fit in 30 bits, and those before them, which a double holds exactly. */
 const LOW_DIGITS = 9;
-const LOW_SPAN = 2 ** 30;
+/** A slot is a number of 32 bits: the entry plus one (0 for a free slot), and above it a part of the id's hash. */
+const ENTRY_BITS = 24;
+const MAX_ENTRIES = 2 ** ENTRY_BITS - 2;
+const ENTRY_MASK = 2 ** ENTRY_BITS - 1;
 
 export class IdTable {
   #size = 0;
-  #slots = 1024;
-  /**
-   * Two numbers for each slot, side by side, so that a look-up waits for the memory once: the first digits, and the last
-   * digits together with the entry plus one (0 for a free slot). Good for four million ids.
-   */
-  #table = new Float64Array(2 * this.#slots);
+  #slots = new Uint32Array(1024);
+  /** By entry, in the order they came. Kept apart from the slots, because a search that jumps about must stay in the cache. */
+  #highs = new Float64Array(512);
+  #lows = new Uint32Array(512);
 
   /** Finds an id, or adds it with the next entry: 0, 1, 2, … @param id digits without leading zero, or such digits after a `+` */
   entryOf(id: string): { entry: number; isNew: boolean } {
@@ -23,43 +24,54 @@ export class IdTable {
     const split = Math.max(first, id.length - LOW_DIGITS);
     const high = digits(id, first, split);
     const low = digits(id, split, id.length);
-    const slot = this.#slotOf(this.#table, high, low);
-    const found = this.#table[slot + 1] ?? 0;
-    if (found > 0) return { entry: Math.floor(found / LOW_SPAN) - 1, isNew: false };
-    this.#size += 1;
-    this.#table[slot] = high;
-    this.#table[slot + 1] = this.#size * LOW_SPAN + low;
-    if (this.#size * 2 > this.#slots) this.#grow();
-    return { entry: this.#size - 1, isNew: true };
-  }
-
-  /** @returns where in the table the id is, or where there is room for it */
-  #slotOf(table: Float64Array, high: number, low: number): number {
-    // Neighbouring ids must not land side by side, or probing gets slow.
-    let hash = Math.imul(low ^ Math.imul(high | 0, 0x9e3779b1), 0x85ebca6b);
-    hash ^= hash >>> 15;
-    let slot = 2 * ((hash >>> 0) & (this.#slots - 1));
+    const hash = hashOf(high, low);
+    const mask = this.#slots.length - 1;
+    let slot = hash & mask;
     for (;;) {
-      const found = table[slot + 1] ?? 0;
-      if (found === 0 || (table[slot] === high && found % LOW_SPAN === low)) return slot;
-      slot = (slot + 2) & (2 * this.#slots - 1);
+      const found = this.#slots[slot] ?? 0;
+      if (found === 0) break;
+      const entry = (found & ENTRY_MASK) - 1;
+      if ((found ^ hash) >>> ENTRY_BITS === 0 && this.#lows[entry] === low && this.#highs[entry] === high)
+        return { entry, isNew: false };
+      slot = (slot + 1) & mask;
     }
+    const entry = this.#size;
+    if (entry > MAX_ENTRIES) throw new RangeError(`more than ${MAX_ENTRIES} different ids`);
+    this.#slots[slot] = slotOf(hash, entry);
+    this.#highs[entry] = high;
+    this.#lows[entry] = low;
+    this.#size += 1;
+    if (this.#size * 2 === this.#slots.length) this.#grow();
+    return { entry, isNew: true };
   }
 
   #grow(): void {
-    const old = this.#table;
-    this.#slots *= 2;
-    const table = new Float64Array(2 * this.#slots);
-    for (let from = 0; from < old.length; from += 2) {
-      const found = old[from + 1] ?? 0;
-      if (found === 0) continue;
-      const high = old[from] ?? 0;
-      const slot = this.#slotOf(table, high, found % LOW_SPAN);
-      table[slot] = high;
-      table[slot + 1] = found;
+    const highs = new Float64Array(this.#size * 2);
+    const lows = new Uint32Array(this.#size * 2);
+    highs.set(this.#highs);
+    lows.set(this.#lows);
+    this.#highs = highs;
+    this.#lows = lows;
+    const slots = new Uint32Array(this.#slots.length * 2);
+    const mask = slots.length - 1;
+    for (let entry = 0; entry < this.#size; entry += 1) {
+      const hash = hashOf(highs[entry] ?? 0, lows[entry] ?? 0);
+      let slot = hash & mask;
+      while (slots[slot] !== 0) slot = (slot + 1) & mask;
+      slots[slot] = slotOf(hash, entry);
     }
-    this.#table = table;
+    this.#slots = slots;
   }
+}
+
+/** Neighbouring ids must not land side by side, or probing gets slow. */
+function hashOf(high: number, low: number): number {
+  const hash = Math.imul(low ^ Math.imul(high | 0, 0x9e3779b1), 0x85ebca6b);
+  return hash ^ (hash >>> 15);
+}
+
+function slotOf(hash: number, entry: number): number {
+  return (hash & ~ENTRY_MASK) | (entry + 1);
 }
 
 /** The number that stands in a part of a text, read digit by digit, because cutting the part out makes a string each time. */

@@ -330,7 +330,9 @@ class SharedStrings {
     const packed = this.#lengths[index] ?? 0;
     const blockIndex = Math.floor(place / PLACE);
     const from = place - blockIndex * PLACE;
-    return this.#blocks[blockIndex]?.toString((packed & 1) === 1 ? 'latin1' : 'utf8', from, from + (packed >>> 1));
+    const block = this.#blocks[blockIndex];
+    const to = from + (packed >>> 1);
+    return block?.toString((packed & 1) === 1 ? 'latin1' : 'utf8', from, to);
   }
 }
 
