@@ -16,7 +16,7 @@ const SEPARATOR_LINE = /^"?sep=([^"\r\n])"?(?:\r\n|\r|\n)/i;
 
 /** Opens the file up to its header. @throws SheetFault */
 export async function openCsv(path: string, encoding: TextEncoding, budget: ReadBudget): Promise<OpenSheet> {
-  return openOnePass(readRecords(path, encoding, budget), null, budget, () => undefined);
+  return openOnePass(readRecords(path, encoding, budget), null, budget, () => Promise.resolve());
 }
 
 async function* readRecords(path: string, encoding: TextEncoding, budget: ReadBudget): Batches {

@@ -17,7 +17,7 @@ export async function openOnePass(
   batches: Batches,
   origin: SheetOrigin | null,
   budget: ReadBudget,
-  release: () => void,
+  release: () => Promise<void>,
 ): Promise<OpenSheet> {
   const first = await batches.next();
   let pending = first.done === true ? [] : first.value;
@@ -45,7 +45,7 @@ export async function openOnePass(
     rows,
     close: async () => {
       await batches.return();
-      release();
+      await release();
     },
   };
 }

@@ -62,7 +62,7 @@ export async function openWorkbook(path: string, budget: ReadBudget): Promise<Op
   try {
     return await openPackage(zip, budget);
   } catch (error) {
-    zip.close();
+    await zip.close();
     throw error;
   }
 }
