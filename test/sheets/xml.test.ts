@@ -241,7 +241,7 @@ describe('XmlReader', () => {
         // saxes lets a local name start with what no name starts with.
         fc.pre(!/:[-.\d]/.test(damaged));
         // saxes trims the names of namespaces, which XML does not ask for.
-        fc.pre(!/xmlns[:\w]*\s*=\s*(["'])(?:\s[^"']*|[^"']*\s)\1/.test(damaged));
+        fc.pre(!/xmlns[:\w]*\s*=\s*(?:"(?:\s[^"]*|[^"]*\s)"|'(?:\s[^']*|[^']*\s)')/.test(damaged));
         const expected = accepted(() => saxesEventsOf(damaged));
         const found = accepted(() => eventsOf(Buffer.from(damaged)));
         if (expected === null) refused += 1;
