@@ -1,10 +1,19 @@
 /**
  * Every interface between the rules and the world. Adapters implement these; `cli/context.ts` alone chooses which.
  */
-import type { CampaignState, Counts, DeliveryError, Outcome, RowState, StopCause } from './core/delivery.js';
+import type {
+  CampaignState,
+  Counts,
+  DeliveryError,
+  FailureBudget,
+  Outcome,
+  RowState,
+  StopCause,
+} from './core/delivery.js';
 import type { Failure } from './core/failure.js';
 import type { Finding, SheetLimits, SheetOrigin } from './core/finding.js';
-import type { SkipReason, Standing } from './core/plan.js';
+import type { PlanReason, SkipReason, Standing } from './core/plan.js';
+import type { Timing } from './core/schedule.js';
 import type { Cell, SheetRow } from './core/sheet.js';
 import type { Channel, Message, Template } from './core/template.js';
 import type { LastOpener, Opener, WindowSettings } from './core/window.js';
@@ -166,6 +175,8 @@ export interface NewCampaign {
   pace: number;
   /** Names of the template's variables, in the order of a row's values. */
   variables: readonly string[];
+  /** When it is to be sent; null for at once. */
+  timing: Timing | null;
 }
 
 export interface StagedRow {
@@ -173,7 +184,7 @@ export interface StagedRow {
   seq: number;
   userId: string;
   values: readonly string[];
-  reason: SkipReason | null;
+  reason: PlanReason | null;
   closesAt: number | null;
   opener: Opener | null;
 }
@@ -195,8 +206,14 @@ export interface Campaign {
   variables: readonly string[];
   pace: number;
   state: CampaignState;
+  timing: Timing | null;
+  /** A name that its sender gave it, under which no other campaign can be made; null without. */
+  key: string | null;
+  /** The recurrence and the occurrence that it was made for; null for one that somebody sent. */
+  occurrence: Occurrence | null;
+  budget: FailureBudget;
   /** Why it stands still; null unless stopped. */
-  stop: { cause: StopCause; error: DeliveryError | null } | null;
+  stop: { cause: StopCause; error: DeliveryError | null; at: number } | null;
   /** Of the recipients and their values, in any order. */
   digest: string;
   approvedAt: number;
@@ -210,8 +227,79 @@ export interface Approval {
   policy: string;
   /** Whether the same content may go out again. */
   again: boolean;
+  /** When a run of it stops for safety. */
+  budget: FailureBudget;
+  key?: string;
+  occurrence?: Occurrence;
   now: number;
 }
+
+/** Why a plan was not approved: there is a campaign already that does the same. */
+export interface Refusal {
+  because: 'sent_before' | 'key' | 'occurrence';
+  campaign: Campaign;
+}
+
+/** One of the times at which a recurring send takes place. */
+export interface Occurrence {
+  recurrence: string;
+  at: number;
+}
+
+/** A send that takes place again and again; each time is planned, checked and sent as a campaign of its own. */
+export interface Recurrence {
+  id: string;
+  /** The `senderKey` of the account. */
+  account: string;
+  accountName: string;
+  template: { name: string; language: string };
+  /** A sheet is read again each time; its path is absolute. */
+  source: { kind: 'sheet'; path: string } | { kind: 'ids'; ids: readonly string[]; values: Record<string, string> };
+  pace: number;
+  skipInvalid: boolean;
+  budget: FailureBudget;
+  /** The version of the policy text that was accepted. */
+  policy: string;
+  /** An occurrence that would go to more people is not sent. */
+  maxPeople: number;
+  cron: string;
+  zone: string;
+  /** An occurrence that could not start within this time is missed. */
+  expiryMs: number;
+  createdAt: number;
+  /** The next occurrence; null when it has ended. */
+  nextAt: number | null;
+  /** What became of the last occurrence that was due; null before the first. */
+  last: { at: number; result: OccurrenceResult } | null;
+}
+
+export type OccurrenceResult =
+  | { kind: 'campaign'; campaign: string }
+  /** Nobody looked in time. */
+  | { kind: 'missed' }
+  /** It was not sent, and why. */
+  | { kind: 'refused'; code: string; message: string };
+
+/** What the plan of a timed campaign says of a row at the time of sending. */
+export interface ReplannedRow {
+  seq: number;
+  reason: PlanReason | null;
+  closesAt: number | null;
+  opener: Opener | null;
+}
+
+/** A message of ours that the platform has shown to us: in an echo, or in the conversation. */
+export interface Echo {
+  campaign: string;
+  seq: number;
+  messageId: string;
+}
+
+/** What became of a row whose outcome was unknown. */
+export type Resolution =
+  | { seq: number; to: 'sent'; messageId: string }
+  /** It surely was not sent. */
+  | { seq: number; to: 'queued'; closesAt: number | null };
 
 /** A row that is to be sent again, and the state that the person who wishes it has seen it in. */
 export interface RequeuedRow extends QueuePlace {
@@ -251,6 +339,18 @@ export interface CampaignSummary {
   errors: Record<string, number>;
   /** Failed and unknown rows by the opener that had opened the person's window. */
   refusedByOpener: Record<string, number>;
+  /** How rows fared by the opener of their person's window; under '' those of whom none is known. */
+  byOpener: Record<string, Partial<Record<RowState, number>>>;
+  /** What differs from the approved plan: who was left out after all and why, and how many came in. */
+  changed: { out: Partial<Record<SkipReason, number>>; in: number };
+}
+
+/** How many messages had an outcome in one span of time. */
+export interface TimelineSpan {
+  from: number;
+  sent: number;
+  failed: number;
+  unknown: number;
 }
 
 export interface MessageFilter {
@@ -299,8 +399,21 @@ export interface Store {
   discard(plan: string): Promise<void>;
   /** The newest campaign with this content that was approved, or sent anything, since then. */
   sentBefore(account: string, digest: string, since: number): Promise<Campaign | null>;
-  /** Makes a plan a campaign. @returns the campaign that sent the same within the last 24 hours, unless `again` */
-  approve(plan: string, approval: Approval): Promise<{ sentBefore: Campaign | null }>;
+  /** Makes a plan a campaign: `ready`, or `scheduled` when it has a time. @returns why not; null when it is one now */
+  approve(plan: string, approval: Approval): Promise<Refusal | null>;
+
+  /** Writes down how rows stand at the time of sending. @throws Failure CAMPAIGN_STATE, LEASE_LOST unless `scheduled` */
+  replan(lease: Lease, campaign: string, rows: readonly ReplannedRow[]): Promise<void>;
+  /** The queued rows of a campaign in the order of sending. To be read to its end. */
+  queue(campaign: string): AsyncIterable<QueuePlace[]>;
+  /** Ends a campaign that waited too long: what is queued is left out. @throws Failure CAMPAIGN_STATE, LEASE_LOST */
+  expire(lease: Lease, campaign: string, now: number): Promise<void>;
+  /** Lets a campaign stand still, whoever runs it: a run sees it with its next step. @throws Failure CAMPAIGN_STATE */
+  pause(campaign: string): Promise<void>;
+  /** Lets a paused campaign wait for its time again. @throws Failure CAMPAIGN_STATE */
+  reschedule(campaign: string): Promise<void>;
+  /** Ends a campaign, whoever runs it: what is queued is left out. @returns how many were @throws Failure CAMPAIGN_STATE */
+  cancel(campaign: string, now: number): Promise<number>;
 
   /** Marks a campaign running. @throws Failure CAMPAIGN_STATE, LEASE_LOST */
   start(lease: Lease, campaign: string, now: number): Promise<void>;
@@ -314,7 +427,7 @@ export interface Store {
   conclude(
     lease: Lease,
     campaign: string,
-    end: { state: 'finished' } | { state: 'paused' } | { state: 'stopped'; stop: NonNullable<Campaign['stop']> },
+    end: { state: 'finished' | 'paused' | 'running' } | { state: 'stopped'; stop: NonNullable<Campaign['stop']> },
     now: number,
   ): Promise<void>;
   /**
@@ -323,10 +436,33 @@ export interface Store {
    */
   requeue(lease: Lease, campaign: string, rows: readonly RequeuedRow[]): Promise<void>;
 
+  /** Keeps what came back of our messages; a row whose outcome was unknown is `sent`. @returns how many such rows */
+  recordEchoes(account: string, echoes: readonly Echo[], now: number): Promise<number>;
+  /** The echoes that came in for rows whose outcome is unknown. */
+  echoes(campaign: string): Promise<Echo[]>;
+  /**
+   * Settles rows whose outcome was unknown; others stay as they are. A campaign that had finished and has rows to send
+   * again is `paused`; of one that was cancelled or has expired such rows are left out.
+   */
+  resolve(lease: Lease, campaign: string, rows: readonly Resolution[], now: number): Promise<void>;
+
+  addRecurrence(recurrence: Recurrence): Promise<void>;
+  recurrences(): Promise<Recurrence[]>;
+  /** Writes down what became of the occurrence that was next, and which comes then; nothing when it is no longer the next. */
+  passOccurrence(id: string, at: number, result: OccurrenceResult, nextAt: number | null): Promise<void>;
+  /** Ends a recurrence. @returns whether it was there and had not ended */
+  endRecurrence(id: string): Promise<boolean>;
+
   campaign(id: string): Promise<Campaign | null>;
   /** Newest first. */
   campaigns(): Promise<Campaign[]>;
+  /** The one campaign with this key. */
+  campaignWithKey(key: string): Promise<Campaign | null>;
+  /** Those that have not ended, oldest first. @param account all accounts unless given */
+  openCampaigns(account?: string): Promise<Campaign[]>;
   summary(campaign: string): Promise<CampaignSummary>;
+  /** Outcomes over time, in spans of this length; spans without any are left out. */
+  timeline(campaign: string, spanMs: number): Promise<TimelineSpan[]>;
   messages(filter: MessageFilter): AsyncIterable<MessageRow[]>;
   close(): Promise<void>;
 }
@@ -348,4 +484,16 @@ export interface Engine {
   /** @throws Failure LEASE_LOST */
   renew(lease: Lease, now: number): Promise<void>;
   release(lease: Lease, freeAt: number): Promise<void>;
+  /** Has a worker look at an account at that instant, or as soon as there is one. Outlives every process. */
+  wake(account: string, at: number): Promise<void>;
+  /**
+   * Has accounts looked at when they are to be woken: several side by side, one account never twice at a time. An account
+   * stays due until `attend` has come back, so a worker that dies in between leaves it to the next.
+   * @param attend does what is due for the account; returns when it is to be looked at again, null for not before it is woken
+   * @param once whether to end when nothing is due, rather than wait for the signal
+   */
+  serve(
+    attend: (account: string) => Promise<number | null>,
+    options: { clock: Clock; signal: AbortSignal; once: boolean },
+  ): Promise<void>;
 }

@@ -1,8 +1,10 @@
 /** Turns a plan into a campaign that may be sent: somebody has accepted the policy and confirmed how many people get it. */
+import type { FailureBudget } from '../core/delivery.js';
 import { Failure } from '../core/failure.js';
 import { BULK_POLICY, RESEND_AFTER_MS } from '../core/policy.js';
+import { dueAt } from '../core/schedule.js';
 import { senderKey } from '../core/sender.js';
-import type { Account, Campaign, Clock, Store } from '../ports.js';
+import type { Account, Campaign, Clock, Engine, Occurrence, Refusal, Store } from '../ports.js';
 import type { Plan } from './plan.js';
 
 export interface Consent {
@@ -24,27 +26,59 @@ export async function refuseIfSentBefore(
   if (before) throw alreadySent(before);
 }
 
+export interface Terms {
+  /** Whether the same content may go out a second time within 24 hours. */
+  again: boolean;
+  /** When a run of it stops for safety. */
+  budget: FailureBudget;
+  /** Under which no other campaign can be made: whoever comes with it again goes on with this one. */
+  key?: string;
+  occurrence?: Occurrence;
+}
+
 /**
- * @param campaign the plan's staged campaign
- * @param again whether the same content may go out a second time within 24 hours
- * @throws Failure NOBODY_TO_SEND_TO, POLICY_NOT_ACCEPTED, COUNT_DIFFERS, ALREADY_SENT; the plan is then thrown away
+ * @param plan one whose `campaign` is staged; thrown away when it is not approved
+ * @returns the campaign's id: the plan's, or that of the one that was made before with the same key or for the same occurrence
+ * @throws Failure NOBODY_TO_SEND_TO, POLICY_NOT_ACCEPTED, COUNT_DIFFERS, ALREADY_SENT, KEY_USED
  */
 export async function approvePlan(
-  { store, clock }: { store: Store; clock: Clock },
-  campaign: string,
-  plan: Pick<Plan, 'send' | 'digest'>,
+  { store, engine, clock }: { store: Store; engine: Engine; clock: Clock },
+  account: Account,
+  plan: Pick<Plan, 'send' | 'digest' | 'timing'> & { campaign: string },
   consent: Consent,
-  again: boolean,
-): Promise<void> {
+  terms: Terms,
+): Promise<string> {
+  const { campaign, digest, timing } = plan;
+  let refusal: Refusal | null;
+  const now = clock.now();
   try {
     requireConsent(plan.send, consent);
-    const approval = { digest: plan.digest, policy: BULK_POLICY.version, again, now: clock.now() };
-    const { sentBefore } = await store.approve(campaign, approval);
-    if (sentBefore) throw alreadySent(sentBefore);
+    refusal = await store.approve(campaign, { ...terms, digest, policy: BULK_POLICY.version, now });
   } catch (error) {
     await store.discard(campaign);
     throw error;
   }
+  if (refusal === null) {
+    // If the process dies before it has sent, a worker finds the campaign.
+    const due = dueAt({ state: timing ? 'scheduled' : 'ready', timing, approvedAt: now, stop: null });
+    await engine.wake(senderKey(account), due ?? now);
+    return campaign;
+  }
+  await store.discard(campaign);
+  if (refusal.because === 'sent_before') throw alreadySent(refusal.campaign);
+  if (refusal.because === 'key') requireSameContent(refusal.campaign, digest);
+  return refusal.campaign.id;
+}
+
+/** @throws Failure KEY_USED when a campaign with somebody's key is not what they want to send now */
+export function requireSameContent(campaign: Campaign, digest: string): void {
+  if (campaign.digest === digest) return;
+  const { id, key, template, accountName, source } = campaign;
+  throw new Failure(
+    'KEY_USED',
+    `The key ${key ?? ''} belongs to campaign ${id}: ${template.name} (${template.language}) from ${accountName}, recipients: ${source}. What you are sending now is not the same.`,
+    'Take another key for another template, account or sheet; or send again what that campaign was made of.',
+  );
 }
 
 /** @throws Failure NOBODY_TO_SEND_TO, POLICY_NOT_ACCEPTED, COUNT_DIFFERS */

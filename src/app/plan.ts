@@ -5,9 +5,19 @@
 import { createHash } from 'node:crypto';
 import { isError, type Finding, type FindingCode, type SheetLimits } from '../core/finding.js';
 import { Failure } from '../core/failure.js';
-import { admit, everybodyInTime, finishTime, SKIP_REASONS, TurnTaker, type SkipReason } from '../core/plan.js';
+import {
+  admit,
+  everybodyInTime,
+  finishTime,
+  latestStart,
+  PLAN_REASONS,
+  servedFrom,
+  TurnTaker,
+  type PlanReason,
+} from '../core/plan.js';
 import { paceOf } from '../core/pacing.js';
 import { bulkBlock, needsOpenWindow } from '../core/policy.js';
+import type { Timing } from '../core/schedule.js';
 import { senderKey } from '../core/sender.js';
 import { hashTexts, type RowResult } from '../core/sheet.js';
 import { checkTemplate, compileTemplate, type Message, type Template } from '../core/template.js';
@@ -29,6 +39,8 @@ export interface PlanRequest {
   /** Messages a second. */
   pace: number;
   skipInvalid: boolean;
+  /** When it is to be sent; null for at once. */
+  timing: Timing | null;
 }
 
 export interface Plan {
@@ -43,10 +55,13 @@ export interface Plan {
   /** Rows without a fault. */
   recipients: number;
   send: number;
-  skip: Record<SkipReason, number>;
+  skip: Record<PlanReason, number>;
   pace: number;
+  timing: Timing | null;
   startAt: number;
   finishAt: number;
+  /** For a timed send that loses people: later ones lose more, so what an earlier start would keep, the latest first. */
+  earlier: { at: number; send: number }[];
   digest: string;
   findings: Finding[];
   counts: Partial<Record<FindingCode, number>>;
@@ -83,9 +98,10 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
       `See them: pagecast template check ${template.name} --lang ${template.language}`,
     );
   }
-  const startAt = clock.now();
+  const now = clock.now();
+  const startAt = request.timing?.sendAt ?? now;
   const pace = paceOf(template, request.pace);
-  const campaign = campaignId(startAt, world.random);
+  const campaign = campaignId(now, world.random);
   const compiled = compileTemplate(template);
   const variables = compiled.variables.map((variable) => variable.name);
   await store.draft({
@@ -96,14 +112,17 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
     source: request.source.kind === 'sheet' ? request.source.path : 'typed in',
     pace,
     variables,
+    timing: request.timing,
   });
   try {
-    const skip = Object.fromEntries(SKIP_REASONS.map((reason) => [reason, 0])) as Plan['skip'];
+    const skip = Object.fromEntries(PLAN_REASONS.map((reason) => [reason, 0])) as Plan['skip'];
     const digest = new ContentDigest(account, template);
     const windowNeeded = needsOpenWindow(template);
     const samples: Plan['samples'] = [];
     // Beside the set of ids the only thing that grows with the rows: eight bytes for each.
     const closings: number[] = [];
+    /** Of those whose window is open now and shut by the time of a timed send. */
+    const lost: number[] = [];
     /** Rows whose person stands in a later row with other values: neither of the two is known to be right. */
     const contradicted: number[] = [];
     let example: readonly string[] | null = null;
@@ -135,6 +154,8 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
         const admission = admit(standing, startAt, request.window, windowNeeded);
         const opener = standing.last?.opener ?? null;
         if (admission.reason !== null) {
+          const today = startAt > now ? admit(standing, now, request.window, windowNeeded) : admission;
+          if (today.reason === null) lost.push(today.closesAt ?? Infinity);
           skip[admission.reason] += 1;
           return { seq: row, userId, values, reason: admission.reason, closesAt: null, opener };
         }
@@ -154,10 +175,12 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
       skip.duplicate += left;
       queued -= left;
     }
-    if (usable && !everybodyInTime(Float64Array.from(closings).sort(), startAt, pace)) {
+    const sorted = Float64Array.from(closings).sort();
+    if (usable && !everybodyInTime(sorted, startAt, pace)) {
       skip.window_closes_before_turn = await leaveOutWhoIsTooLate(store, campaign, new TurnTaker(startAt, pace));
     }
     const send = usable ? queued - skip.window_closes_before_turn : 0;
+    const reachable = Float64Array.from([...lost, ...closings]).sort();
     return {
       campaign: usable ? campaign : null,
       account: account.name,
@@ -168,7 +191,9 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
       send,
       skip,
       pace,
+      timing: request.timing,
       startAt,
+      earlier: usable && startAt > now ? earlierStarts(reachable, { from: now, until: startAt, pace }) : [],
       finishAt: finishTime(startAt, send, pace),
       digest: digest.value(),
       findings: report.findings,
@@ -183,6 +208,25 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
     await store.discard(campaign).catch(() => undefined);
     throw error;
   }
+}
+
+/** How much of what a start now would keep an earlier start should keep to be worth telling. */
+const KEPT_SHARES = [0.9, 1];
+
+function earlierStarts(
+  closings: Float64Array,
+  { from, until, pace }: { from: number; until: number; pace: number },
+): Plan['earlier'] {
+  const most = servedFrom(closings, from, pace);
+  const kept = servedFrom(closings, until, pace);
+  const starts = new Map<number, number>();
+  for (const share of KEPT_SHARES) {
+    const wanted = Math.ceil(most * share);
+    if (wanted <= kept) continue;
+    const at = latestStart(closings, { from, until, wanted, pace });
+    if (at !== null) starts.set(at, servedFrom(closings, at, pace));
+  }
+  return [...starts].map(([at, send]) => ({ at, send }));
 }
 
 function check(

@@ -1,4 +1,5 @@
 /** Puts rows of a campaign back into the queue, at a person's wish: those that failed, were left out, or are unknown. */
+import { hasEnded } from '../core/delivery.js';
 import { Failure } from '../core/failure.js';
 import { admit } from '../core/plan.js';
 import { needsOpenWindow } from '../core/policy.js';
@@ -24,10 +25,10 @@ export async function planRetry(
   now: number,
 ): Promise<RetryPlan> {
   // What is still queued would go out with the rows that are put back, and nobody has confirmed that here.
-  if (campaign.state !== 'finished') {
+  if (!hasEnded(campaign.state)) {
     throw new Failure(
       'CAMPAIGN_STATE',
-      `Campaign ${campaign.id} is ${campaign.state}, and must be finished before anything of it is sent again.`,
+      `Campaign ${campaign.id} is ${campaign.state}, and must have ended before anything of it is sent again.`,
       `Go on with it first: pagecast campaign resume ${campaign.id}`,
     );
   }

@@ -10,13 +10,16 @@ import pLimit from 'p-limit';
 import {
   backoffMs,
   FailureWatch,
+  hasEnded,
   MAX_ATTEMPTS,
   MAX_BACKOFF_MS,
   MAX_PAUSE_MS,
   MAX_PAUSES,
   type Counts,
+  type DeliveryError,
   type FailureBudget,
   type Outcome,
+  type StopCause,
 } from '../core/delivery.js';
 import { Failure } from '../core/failure.js';
 import { MAX_UNDER_WAY, Pacer } from '../core/pacing.js';
@@ -37,8 +40,11 @@ import type {
   Settlement,
   Store,
 } from '../ports.js';
+import { replan } from './replan.js';
 
 const RENEW_EVERY_MS = 5000;
+/** A person who pauses a campaign must not see another message leave a second later, however slow its pace. */
+const LOOK_EVERY_MS = 400;
 /** Every durable step waits for the disk. At full speed the answers of so long share one. */
 const STEP_EVERY_MS = 6;
 /** No pace needs a longer silence between two runs of an account. */
@@ -58,8 +64,10 @@ export interface RunRequest {
   campaign: string;
   window: WindowSettings;
   budget: FailureBudget;
-  /** Aborted: nothing more is started, what is under way is waited for, the campaign is `paused`. */
+  /** Aborted: nothing more is started, and what is under way is waited for. */
   signal: AbortSignal;
+  /** What that means for the campaign: a person pauses it; a worker leaves it `running`, to the next worker. */
+  onAbort?: 'pause' | 'leave';
   /** Rows to put back into the queue first, at a person's wish. */
   requeue?: readonly RequeuedRow[];
   onProgress?: (progress: Progress) => void;
@@ -73,7 +81,8 @@ export interface Progress {
 
 export interface RunResult extends CampaignSummary {
   campaign: Campaign;
-  end: 'finished' | 'paused' | 'stopped';
+  /** `running`: left to the next worker. */
+  end: 'finished' | 'paused' | 'stopped' | 'running' | 'expired';
 }
 
 /** @throws Failure ACCOUNT_BUSY, CAMPAIGN_UNKNOWN, CAMPAIGN_STATE, COUNT_DIFFERS, PROVIDER_UNAVAILABLE, LEASE_LOST, STORE_… */
@@ -97,6 +106,10 @@ export async function runCampaign(world: RunWorld, request: RunRequest): Promise
   const pacer = new Pacer(campaign.pace, clock.monotonic() + silence);
   try {
     if (request.requeue) await putBack(store, lease, campaign.id, request.requeue);
+    if (await isTooLate(world, lease, campaign, request.window)) {
+      const summary = await store.summary(campaign.id);
+      return { ...summary, campaign: (await store.campaign(campaign.id)) ?? campaign, end: 'expired' };
+    }
     await store.start(lease, campaign.id, clock.now());
     const { counts } = await store.summary(campaign.id);
     const end = await new Run(world, request, campaign, lease, pacer, counts).toEnd();
@@ -110,11 +123,37 @@ export async function runCampaign(world: RunWorld, request: RunRequest): Promise
   }
 }
 
+/**
+ * Plans a campaign that has waited for its time again; or ends it, when it could not start in time.
+ * @returns whether it has expired
+ */
+async function isTooLate(world: RunWorld, lease: Lease, { id }: Campaign, window: WindowSettings): Promise<boolean> {
+  const { store, clock } = world;
+  // Looked at only now: with the account owned, nobody else starts it.
+  const campaign = await store.campaign(id);
+  if (campaign?.state !== 'scheduled' || campaign.timing === null) return false;
+  const { sendAt, expiresAt } = campaign.timing;
+  const now = clock.now();
+  if (now < sendAt) {
+    throw new Failure(
+      'CAMPAIGN_STATE',
+      `Campaign ${id} waits for ${new Date(sendAt).toISOString()}.`,
+      'A worker sends it then: pagecast run',
+    );
+  }
+  if (now >= expiresAt) {
+    await store.expire(lease, id, now);
+    return true;
+  }
+  await replan(world, lease, campaign, window);
+  return false;
+}
+
 async function putBack(store: Store, lease: Lease, id: string, rows: readonly RequeuedRow[]): Promise<void> {
   // Only now, with the account owned, can nobody else change it any more. What another retry has left in the queue would
   // go out as well, and nobody has confirmed that.
   const state = (await store.campaign(id))?.state;
-  if (state !== 'finished') {
+  if (state === undefined || !hasEnded(state)) {
     throw new Failure(
       'CAMPAIGN_STATE',
       `Campaign ${id} is ${state ?? 'gone'} by now; nothing was sent.`,
@@ -151,6 +190,8 @@ class Run {
   /** Pauses in a row that no success has ended. */
   #pauses = 0;
   #wake: () => void = () => undefined;
+  /** Somebody else has paused or cancelled the campaign. */
+  #isHalted = false;
 
   constructor(world: RunWorld, request: RunRequest, campaign: Campaign, lease: Lease, pacer: Pacer, counts: Counts) {
     this.#world = world;
@@ -184,8 +225,8 @@ class Run {
 
   async #loop(): Promise<End> {
     const { store, engine, clock } = this.#world;
+    const { onAbort = 'pause' } = this.#request;
     let renewAt = clock.monotonic() + RENEW_EVERY_MS;
-    let pausedElsewhere = false;
     for (;;) {
       const now = clock.now();
       const tick = clock.monotonic();
@@ -195,7 +236,7 @@ class Run {
       }
       // They stay answers until they are written: after an error they are saved once more.
       const settled = this.#answered.slice();
-      const draining = this.#request.signal.aborted || this.#stop !== null || pausedElsewhere;
+      const draining = this.#request.signal.aborted || this.#stop !== null || this.#isHalted;
       const wanted = draining ? 0 : this.#freeTurns(tick, settled.length);
       const rows = wanted > 0 ? await store.next(this.#campaign.id, wanted, now + this.#setBack) : [];
       const { start, skip } = await this.#recheck(rows, now);
@@ -204,21 +245,22 @@ class Run {
         const started = start.map((row) => row.seq);
         const step = { settled, started, skipped: skip };
         this.#steppedAt = tick;
-        pausedElsewhere = !(await store.record(this.#lease, this.#campaign.id, step, now));
+        const isOn = await store.record(this.#lease, this.#campaign.id, step, now);
+        this.#isHalted ||= !isOn;
         this.#answered.splice(0, settled.length);
         this.#underWay -= settled.length;
-        this.#count(settled, pausedElsewhere ? [] : skip, pausedElsewhere ? 0 : start.length);
-        if (!pausedElsewhere) this.#launch(start, clock.now() - now > STALLED_MS);
+        this.#count(settled, isOn ? skip : [], isOn ? start.length : 0);
+        if (isOn) this.#launch(start, clock.now() - now > STALLED_MS);
         this.#request.onProgress?.({ counts: this.#counts, waitingMs: Math.max(0, this.#waitUntil - tick) });
       }
       if (this.#underWay === 0 && this.#answered.length === 0) {
         if (this.#stop) return this.#stop;
-        if (pausedElsewhere) return { state: 'paused' };
+        if (this.#isHalted) return { state: 'paused' };
         if (draining || (wanted === 0 && settled.length > 0)) {
           // The last one need not wait for a turn that nobody takes; and an interrupt after it has nothing to interrupt.
           const left = await store.next(this.#campaign.id, 1, Number.MAX_SAFE_INTEGER);
           if (left.length === 0) return { state: 'finished' };
-          if (draining) return { state: 'paused' };
+          if (draining) return { state: onAbort === 'pause' ? 'paused' : 'running' };
         }
         if (wanted > 0 && rows.length === 0) {
           const nextAttempt = await store.nextAttemptAt(this.#campaign.id);
@@ -306,10 +348,10 @@ class Run {
         if (outcome.stop === 'content') {
           this.#tooMany(outcome.error);
           if (this.#counts.sent === 0)
-            this.#stop ??= { state: 'stopped', stop: { cause: 'content', error: outcome.error } };
+            this.#stop ??= { state: 'stopped', stop: this.#stopFor('content', outcome.error) };
           return { seq, state: 'failed', error: outcome.error };
         }
-        this.#stop ??= { state: 'stopped', stop: { cause: outcome.stop, error: outcome.error } };
+        this.#stop ??= { state: 'stopped', stop: this.#stopFor(outcome.stop, outcome.error) };
         return { seq, state: 'queued', error: outcome.error, uncounted: true };
       case 'retryable':
         if (outcome.pauseMs !== undefined) {
@@ -329,8 +371,12 @@ class Run {
     }
   }
 
+  #stopFor(cause: StopCause, error: DeliveryError): NonNullable<Campaign['stop']> {
+    return { cause, error, at: this.#world.clock.now() };
+  }
+
   #tooMany(error: NonNullable<Settlement['error']>): void {
-    if (this.#watch.add(true)) this.#stop ??= { state: 'stopped', stop: { cause: 'too_many_failures', error } };
+    if (this.#watch.add(true)) this.#stop ??= { state: 'stopped', stop: this.#stopFor('too_many_failures', error) };
   }
 
   /** The platform asks for a rest, or cannot be reached: nobody is sent to for a while. */
@@ -342,7 +388,7 @@ class Run {
     this.#pauses += 1;
     if (rest > MAX_PAUSE_MS || this.#pauses > MAX_PAUSES) {
       const cause = error.code === 'CONNECTION_REFUSED' ? 'network' : 'rate_limit';
-      this.#stop ??= { state: 'stopped', stop: { cause, error } };
+      this.#stop ??= { state: 'stopped', stop: this.#stopFor(cause, error) };
     } else this.#waitUntil = tick + rest;
   }
 
@@ -356,7 +402,7 @@ class Run {
   /** Until an answer comes, the run is interrupted, or the next message may leave. */
   async #wait(draining: boolean, queueIsShort: boolean): Promise<void> {
     const { clock } = this.#world;
-    if (this.#request.signal.aborted && !draining) return;
+    if ((this.#request.signal.aborted || this.#isHalted) && !draining) return;
     const tick = clock.monotonic();
     const slotsFree = this.#underWay < (this.#isFirstAnswered ? this.#concurrency : 1) && !draining;
     const until = Math.max(this.#pacer.nextAt(), this.#waitUntil);
@@ -377,10 +423,17 @@ class Run {
     this.#wake = () => undefined;
   }
 
-  /** Wakes the loop often enough to renew the lease while every call hangs. */
+  /** Looks whether the campaign may go on, and wakes the loop to renew the lease, while the loop waits or every call hangs. */
   async #heartbeat(over: AbortSignal): Promise<void> {
+    const { store, clock } = this.#world;
+    let wakeAt = clock.monotonic() + RENEW_EVERY_MS;
     while (!over.aborted) {
-      await this.#world.clock.sleep(RENEW_EVERY_MS, over);
+      await clock.sleep(LOOK_EVERY_MS, over);
+      // A store that fails makes the loop fail, which tells of it.
+      const campaign = over.aborted ? null : await store.campaign(this.#campaign.id).catch(() => null);
+      if (campaign !== null && campaign.state !== 'running') this.#isHalted = true;
+      else if (clock.monotonic() < wakeAt) continue;
+      wakeAt = clock.monotonic() + RENEW_EVERY_MS;
       this.#wake();
     }
   }

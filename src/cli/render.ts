@@ -132,6 +132,8 @@ export const SKIP_TEXT: Record<SkipReason, string> = {
   opted_out: 'they asked not to be written to',
   duplicate: 'they are in the sheet twice',
   invalid: 'their row has a fault',
+  expired: 'the campaign could not start in time',
+  cancelled: 'the campaign was cancelled',
 };
 
 export function skipLines(skip: Partial<Record<SkipReason, number>>): string[] {

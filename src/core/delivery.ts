@@ -6,8 +6,22 @@ import { EXIT, type ExitStatus } from './failure.js';
 export const ROW_STATES = ['queued', 'started', 'sent', 'failed', 'skipped', 'unknown'] as const;
 export type RowState = (typeof ROW_STATES)[number];
 
-export const CAMPAIGN_STATES = ['ready', 'running', 'paused', 'stopped', 'finished'] as const;
+export const CAMPAIGN_STATES = [
+  'scheduled',
+  'ready',
+  'running',
+  'paused',
+  'stopped',
+  'finished',
+  'expired',
+  'cancelled',
+] as const;
 export type CampaignState = (typeof CAMPAIGN_STATES)[number];
+
+/** Whether nothing of a campaign will be sent any more, unless a person has rows of it sent again. */
+export function hasEnded(state: CampaignState): state is 'finished' | 'expired' | 'cancelled' {
+  return state === 'finished' || state === 'expired' || state === 'cancelled';
+}
 
 /** An error as the platform, or the way to it, reported it. */
 export interface DeliveryError {

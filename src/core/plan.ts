@@ -5,7 +5,8 @@
  */
 import { closesAt, windowState, type LastOpener, type WindowSettings } from './window.js';
 
-export const SKIP_REASONS = [
+/** Why a plan leaves somebody out. */
+export const PLAN_REASONS = [
   'window_closed',
   'window_unknown',
   'window_closes_before_turn',
@@ -13,6 +14,10 @@ export const SKIP_REASONS = [
   'duplicate',
   'invalid',
 ] as const;
+export type PlanReason = (typeof PLAN_REASONS)[number];
+
+/** Why a row was not sent: what the plan said, or that its campaign ended before. */
+export const SKIP_REASONS = [...PLAN_REASONS, 'expired', 'cancelled'] as const;
 export type SkipReason = (typeof SKIP_REASONS)[number];
 
 /** What the store knows of one person with one account. */
@@ -22,7 +27,7 @@ export interface Standing {
 }
 
 /** How a person enters the plan: left out with a reason, or queued until their window closes (null: no window needed). */
-export type Admission = { reason: SkipReason } | { reason: null; closesAt: number | null };
+export type Admission = { reason: PlanReason } | { reason: null; closesAt: number | null };
 
 export function admit(standing: Standing, now: number, settings: WindowSettings, windowNeeded: boolean): Admission {
   if (standing.optedOut) return { reason: 'opted_out' };
@@ -47,6 +52,40 @@ export function everybodyInTime(closings: Float64Array, startAt: number, pace: P
 /** When so many turns, taken one after another, are over. */
 export function finishTime(startAt: number, turns: number, pace: Pace): number {
   return Math.ceil(startAt + (turns * 1000) / pace);
+}
+
+/**
+ * How many get their turn when sending begins then.
+ * @param closings in ascending order; Infinity for who needs no window
+ */
+export function servedFrom(closings: Float64Array, startAt: number, pace: Pace): number {
+  const turns = new TurnTaker(startAt, pace);
+  let served = 0;
+  for (const closing of closings) if (turns.take(closing)) served += 1;
+  return served;
+}
+
+const MINUTE_MS = 60_000;
+
+/**
+ * The latest whole minute before `until` from which at least so many get their turn. The later the start, the fewer they are.
+ * @param closings in ascending order
+ * @returns null when not even a start at `from` is early enough
+ */
+export function latestStart(
+  closings: Float64Array,
+  { from, until, wanted, pace }: { from: number; until: number; wanted: number; pace: Pace },
+): number | null {
+  if (servedFrom(closings, from, pace) < wanted) return null;
+  const first = Math.ceil(from / MINUTE_MS);
+  let low = first - 1;
+  let high = Math.ceil(until / MINUTE_MS);
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (servedFrom(closings, middle * MINUTE_MS, pace) >= wanted) low = middle;
+    else high = middle;
+  }
+  return low < first ? from : low * MINUTE_MS;
 }
 
 /** Gives out turns to people in the order in which their windows close, and refuses those whose turn would come too late. */

@@ -69,10 +69,12 @@ export class SqliteDatabase {
         this.connection.pragma('journal_mode = WAL');
         // A row that says `started` must survive a power cut, or its message could be sent again.
         this.connection.pragma('synchronous = FULL');
-        this.connection.pragma('foreign_keys = ON');
         // A million windows are about 60 MB; they should be looked up in memory.
         this.connection.pragma('cache_size = -131072');
+        // A migration that makes a table anew must not take what refers to it along.
+        this.connection.pragma('foreign_keys = OFF');
         this.#migrate();
+        this.connection.pragma('foreign_keys = ON');
       });
     } catch (error) {
       this.connection.close();

@@ -4,11 +4,13 @@
  * process is known to be gone.
  */
 import { Failure } from '../core/failure.js';
-import type { Engine, Lease } from '../ports.js';
+import type { Clock, Engine, Lease } from '../ports.js';
 import type { SqliteDatabase } from './sqlite-database.js';
 
 /** Three missed renewals. Too short, and a stalled but living run loses its account; too long, and a crash holds it up. */
 export const LEASE_MS = 15_000;
+/** How often the file is looked at for accounts that are due: what is due starts this much late. */
+const POLL_MS = 1000;
 /** Messages of a dead owner may have left up to the moment of its death, and may still be on their way. */
 const SILENCE_AFTER_DEATH_MS = 1250;
 
@@ -78,5 +80,61 @@ export class SqliteEngine implements Engine {
         .prepare(`UPDATE leases SET holder = NULL, free_at = max(free_at, ?) WHERE account = ? AND fence = ?`)
         .run(Math.ceil(freeAt), lease.account, lease.fence);
     });
+  }
+
+  wake(account: string, at: number): Promise<void> {
+    return this.#file.write(() => {
+      this.#file.connection
+        .prepare(`INSERT OR IGNORE INTO wakes (account, at) VALUES (?, ?)`)
+        .run(account, Math.ceil(at));
+    });
+  }
+
+  async serve(
+    attend: (account: string) => Promise<number | null>,
+    { clock, signal, once }: { clock: Clock; signal: AbortSignal; once: boolean },
+  ): Promise<void> {
+    const busy = new Map<string, Promise<void>>();
+    let look: () => void = () => undefined;
+    const onAbort = (): void => look();
+    signal.addEventListener('abort', onAbort);
+    try {
+      while (!signal.aborted) {
+        for (const account of await this.#due(clock.now())) {
+          if (busy.has(account)) continue;
+          const work = this.#attend(account, attend, clock.now()).finally(() => {
+            busy.delete(account);
+            look();
+          });
+          busy.set(account, work);
+        }
+        if (once && busy.size === 0) return;
+        const looking = new AbortController();
+        look = () => looking.abort();
+        await clock.sleep(POLL_MS, looking.signal);
+      }
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      await Promise.all(busy.values());
+    }
+  }
+
+  async #attend(account: string, attend: (account: string) => Promise<number | null>, taken: number): Promise<void> {
+    const next = await attend(account);
+    await this.#file.write(() => {
+      // Whoever woke it meanwhile wants it looked at once more.
+      this.#file.connection.prepare(`DELETE FROM wakes WHERE account = ? AND at <= ?`).run(account, taken);
+    });
+    if (next !== null) await this.wake(account, next);
+  }
+
+  #due(now: number): Promise<string[]> {
+    return this.#file.run(
+      () =>
+        this.#file.connection
+          .prepare(`SELECT DISTINCT account FROM wakes WHERE at <= ? ORDER BY account`)
+          .pluck()
+          .all(now) as string[],
+    );
   }
 }

@@ -3,7 +3,14 @@
  * transaction, so whoever has lost an account can no longer change its rows.
  */
 import type Database from 'better-sqlite3';
-import { ROW_STATES, type CampaignState, type Counts, type RowState } from '../core/delivery.js';
+import {
+  hasEnded,
+  ROW_STATES,
+  type CampaignState,
+  type Counts,
+  type FailureBudget,
+  type RowState,
+} from '../core/delivery.js';
 import { Failure } from '../core/failure.js';
 import type { SkipReason, Standing } from '../core/plan.js';
 import { RESEND_AFTER_MS } from '../core/policy.js';
@@ -12,17 +19,24 @@ import type {
   Approval,
   Campaign,
   CampaignSummary,
+  Echo,
   Lease,
   MessageFilter,
   MessageRow,
   NewCampaign,
+  OccurrenceResult,
   OpenerEvent,
   QueuePlace,
   QueuedRow,
+  Recurrence,
+  Refusal,
+  ReplannedRow,
   RequeuedRow,
+  Resolution,
   RunStep,
   StagedRow,
   Store,
+  TimelineSpan,
 } from '../ports.js';
 import type { SqliteDatabase } from './sqlite-database.js';
 
@@ -42,9 +56,25 @@ interface CampaignRecord {
   state: CampaignState;
   stop: string | null;
   digest: string;
+  budget: string;
+  key: string | null;
+  recurrence: string | null;
+  occurs_at: number | null;
+  send_at: number | null;
+  expires_at: number | null;
+  zone: string | null;
   approved_at: number;
   started_at: number | null;
   finished_at: number | null;
+}
+
+interface RecurrenceRecord {
+  id: string;
+  account: string;
+  settings: string;
+  created_at: number;
+  next_at: number | null;
+  last: string | null;
 }
 
 interface MessageRecord {
@@ -230,15 +260,20 @@ export class SqliteStore implements Store {
     return this.#file.run(() => this.#sentBefore(account, digest, since));
   }
 
-  async approve(plan: string, approval: Approval): Promise<{ sentBefore: Campaign | null }> {
+  campaignWithKey(key: string): Promise<Campaign | null> {
+    return this.#file.run(() => this.#one(`SELECT * FROM campaigns WHERE key = ?`, key));
+  }
+
+  async approve(plan: string, approval: Approval): Promise<Refusal | null> {
     const { table, campaign } = this.#plan(plan);
-    const sentBefore = await this.#file.write(() => {
-      const { id, account, accountName, template, variables, source, pace } = campaign;
-      const before = this.#sentBefore(account, approval.digest, approval.now - RESEND_AFTER_MS);
-      if (before && !approval.again) return before;
+    const refusal = await this.#file.write(() => {
+      const standing = this.#standingFor(campaign, approval);
+      if (standing) return standing;
+      const { id, account, accountName, template, variables, source, pace, timing } = campaign;
       const { lastInsertRowid } = this.#sql(
-        `INSERT INTO campaigns (id, account, account_name, template, variables, source, pace, state, digest, policy, approved_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, 'ready', ?, ?, ?)`,
+        `INSERT INTO campaigns (id, account, account_name, template, variables, source, pace, state, digest, policy, budget,
+           key, recurrence, occurs_at, send_at, expires_at, zone, approved_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ).run(
         id,
         account,
@@ -247,20 +282,116 @@ export class SqliteStore implements Store {
         JSON.stringify(variables),
         source,
         Number.isFinite(pace) ? pace : null,
+        timing === null ? 'ready' : 'scheduled',
         approval.digest,
         approval.policy,
+        JSON.stringify(approval.budget),
+        approval.key ?? null,
+        approval.occurrence?.recurrence ?? null,
+        approval.occurrence?.at ?? null,
+        timing?.sendAt ?? null,
+        timing?.expiresAt ?? null,
+        timing?.zone ?? null,
         approval.now,
       );
       this.#sql(
-        `INSERT INTO messages (campaign, seq, user_id, "values", state, reason, opener, closes_at)
-         SELECT ?, seq, user_id, "values", iif(reason IS NULL, 'queued', 'skipped'), reason, opener,
+        `INSERT INTO messages (campaign, seq, user_id, "values", state, reason, planned, opener, closes_at)
+         SELECT ?, seq, user_id, "values", iif(reason IS NULL, 'queued', 'skipped'), reason, reason, opener,
            iif(reason IS NULL, coalesce(closes_at, ${NO_CLOSING}), closes_at)
          FROM ${table} ORDER BY seq`,
       ).run(lastInsertRowid);
       return null;
     });
-    if (sentBefore === null) await this.discard(plan);
-    return { sentBefore };
+    if (refusal === null) await this.discard(plan);
+    return refusal;
+  }
+
+  /** The campaign that stands in the way of a new one. */
+  #standingFor({ account }: NewCampaign, approval: Approval): Refusal | null {
+    const { key, occurrence, digest, again, now } = approval;
+    const withKey = key === undefined ? null : this.#one(`SELECT * FROM campaigns WHERE key = ?`, key);
+    if (withKey) return { because: 'key', campaign: withKey };
+    const planned =
+      occurrence &&
+      this.#one(`SELECT * FROM campaigns WHERE recurrence = ? AND occurs_at = ?`, occurrence.recurrence, occurrence.at);
+    if (planned) return { because: 'occurrence', campaign: planned };
+    const before = again ? null : this.#sentBefore(account, digest, now - RESEND_AFTER_MS);
+    return before && { because: 'sent_before', campaign: before };
+  }
+
+  replan(lease: Lease, campaign: string, rows: readonly ReplannedRow[]): Promise<void> {
+    return this.#file.write(() => {
+      this.#fence(lease);
+      this.#require(campaign, ['scheduled']);
+      const number = this.#number(campaign);
+      const update = this.#sql(
+        `UPDATE messages SET state = iif(?1 IS NULL, 'queued', 'skipped'), reason = ?1, opener = ?2,
+           closes_at = iif(?1 IS NULL, coalesce(?3, ${NO_CLOSING}), NULL)
+         WHERE campaign = ?4 AND seq = ?5 AND state IN ('queued', 'skipped')`,
+      );
+      for (const { seq, reason, closesAt, opener } of rows) update.run(reason, opener, closesAt, number, seq);
+    });
+  }
+
+  async *queue(campaign: string): AsyncIterable<QueuePlace[]> {
+    let after: [number, number] = [-1, -1];
+    for (;;) {
+      const from = after;
+      const page = await this.#file.run(
+        () =>
+          this.#sql(
+            `SELECT seq, closes_at AS closesAt FROM messages
+             WHERE campaign = ? AND state = 'queued' AND (closes_at, seq) > (?, ?) ORDER BY closes_at, seq LIMIT ${BATCH}`,
+          ).all(this.#number(campaign), ...from) as { seq: number; closesAt: number }[],
+      );
+      const last = page.at(-1);
+      if (last === undefined) return;
+      after = [last.closesAt, last.seq];
+      yield page.map(({ seq, closesAt }) => ({ seq, closesAt: closing(closesAt) }));
+    }
+  }
+
+  expire(lease: Lease, campaign: string, now: number): Promise<void> {
+    return this.#file.write(() => {
+      this.#fence(lease);
+      this.#require(campaign, ['scheduled']);
+      this.#end(campaign, 'expired', now);
+    });
+  }
+
+  pause(campaign: string): Promise<void> {
+    return this.#file.write(() => {
+      this.#require(campaign, ['scheduled', 'ready', 'running']);
+      this.#sql(`UPDATE campaigns SET state = 'paused' WHERE id = ?`).run(campaign);
+    });
+  }
+
+  reschedule(campaign: string): Promise<void> {
+    return this.#file.write(() => {
+      const { started_at, send_at } = this.#require(campaign, ['paused']);
+      if (started_at !== null || send_at === null) throw wrongState(this.#record(campaign));
+      this.#sql(`UPDATE campaigns SET state = 'scheduled' WHERE id = ?`).run(campaign);
+    });
+  }
+
+  cancel(campaign: string, now: number): Promise<number> {
+    return this.#file.write(() => {
+      this.#require(campaign, ['scheduled', 'ready', 'running', 'paused', 'stopped']);
+      return this.#end(campaign, 'cancelled', now);
+    });
+  }
+
+  /** @returns how many rows were left out by that */
+  #end(campaign: string, state: 'expired' | 'cancelled', now: number): number {
+    const number = this.#number(campaign);
+    this.#sql(`UPDATE campaigns SET state = ?, stop = NULL, finished_at = ? WHERE number = ?`).run(state, now, number);
+    return this.#leaveOutQueued(number, state, now);
+  }
+
+  #leaveOutQueued(number: number, reason: 'expired' | 'cancelled', now: number): number {
+    return this.#sql(
+      `UPDATE messages SET state = 'skipped', reason = ?, settled_at = ? WHERE campaign = ? AND state = 'queued'`,
+    ).run(reason, now, number).changes;
   }
 
   start(lease: Lease, campaign: string, now: number): Promise<void> {
@@ -268,7 +399,7 @@ export class SqliteStore implements Store {
       this.#fence(lease);
       const { changes } = this.#sql(
         `UPDATE campaigns SET state = 'running', stop = NULL, started_at = coalesce(started_at, ?)
-         WHERE id = ? AND account = ? AND state IN ('ready', 'running', 'paused', 'stopped')`,
+         WHERE id = ? AND account = ? AND state IN ('scheduled', 'ready', 'running', 'paused', 'stopped')`,
       ).run(now, campaign, lease.account);
       if (changes === 0) throw wrongState(this.#record(campaign));
     });
@@ -337,9 +468,12 @@ export class SqliteStore implements Store {
         );
         expect(changes);
       }
-      const running =
-        this.#sql(`SELECT 1 FROM campaigns WHERE number = ? AND state = 'running'`).get(number) !== undefined;
-      if (!running) return false;
+      const state = this.#sql(`SELECT state FROM campaigns WHERE number = ?`).pluck().get(number) as CampaignState;
+      if (state !== 'running') {
+        // What came back for another attempt comes back to a campaign that makes none any more.
+        if (state === 'cancelled') this.#leaveOutQueued(number, state, now);
+        return false;
+      }
       for (const { seq, reason } of step.skipped) skipped.run(reason, now, number, seq);
       for (const seq of step.started) expect(started.run(lease.fence, now, number, seq).changes);
       return true;
@@ -349,7 +483,7 @@ export class SqliteStore implements Store {
   conclude(
     lease: Lease,
     campaign: string,
-    end: { state: 'finished' } | { state: 'paused' } | { state: 'stopped'; stop: NonNullable<Campaign['stop']> },
+    end: { state: 'finished' | 'paused' | 'running' } | { state: 'stopped'; stop: NonNullable<Campaign['stop']> },
     now: number,
   ): Promise<void> {
     return this.#file.write(() => {
@@ -390,10 +524,102 @@ export class SqliteStore implements Store {
     });
   }
 
-  campaign(id: string): Promise<Campaign | null> {
+  recordEchoes(account: string, echoes: readonly Echo[], now: number): Promise<number> {
+    return this.#file.write(() => {
+      const keep = this.#sql(
+        `INSERT INTO echoes (campaign, seq, message_id, at)
+         SELECT c.number, m.seq, ?, ? FROM campaigns c JOIN messages m ON m.campaign = c.number AND m.seq = ?
+         WHERE c.id = ? AND c.account = ? ON CONFLICT DO NOTHING`,
+      );
+      const settle = this.#sql(
+        `UPDATE messages SET state = 'sent', message_id = ?, error = NULL, settled_at = ?
+         WHERE campaign = (SELECT number FROM campaigns WHERE id = ? AND account = ?) AND seq = ? AND state = 'unknown'`,
+      );
+      let settled = 0;
+      for (const { campaign, seq, messageId } of echoes) {
+        keep.run(messageId, now, seq, campaign, account);
+        settled += settle.run(messageId, now, campaign, account, seq).changes;
+      }
+      return settled;
+    });
+  }
+
+  echoes(campaign: string): Promise<Echo[]> {
     return this.#file.run(() => {
-      const found = this.#sql(`SELECT * FROM campaigns WHERE id = ?`).get(id) as CampaignRecord | undefined;
-      return found ? toCampaign(found) : null;
+      const found = this.#sql(
+        `SELECT e.seq, e.message_id AS messageId FROM echoes e JOIN messages m USING (campaign, seq)
+         WHERE e.campaign = ? AND m.state = 'unknown' ORDER BY e.seq`,
+      ).all(this.#number(campaign)) as { seq: number; messageId: string }[];
+      return found.map((echo) => ({ campaign, ...echo }));
+    });
+  }
+
+  resolve(lease: Lease, campaign: string, rows: readonly Resolution[], now: number): Promise<void> {
+    return this.#file.write(() => {
+      this.#fence(lease);
+      const number = this.#number(campaign);
+      const { state } = this.#record(campaign);
+      const sent = this.#sql(
+        `UPDATE messages SET state = 'sent', message_id = ?, error = NULL, settled_at = ?
+         WHERE campaign = ? AND seq = ? AND state = 'unknown'`,
+      );
+      const queued = this.#sql(
+        `UPDATE messages SET state = 'queued', error = NULL, settled_at = NULL, not_before = NULL, closes_at = ?
+         WHERE campaign = ? AND seq = ? AND state = 'unknown'`,
+      );
+      let back = 0;
+      for (const row of rows) {
+        if (row.to === 'sent') sent.run(row.messageId, now, number, row.seq);
+        else back += queued.run(row.closesAt ?? NO_CLOSING, number, row.seq).changes;
+      }
+      if (back === 0) return;
+      if (state === 'cancelled' || state === 'expired') this.#leaveOutQueued(number, state, now);
+      else if (state === 'finished')
+        this.#sql(`UPDATE campaigns SET state = 'paused', finished_at = NULL WHERE number = ?`).run(number);
+    });
+  }
+
+  addRecurrence({ id, account, createdAt, nextAt, last, ...settings }: Recurrence): Promise<void> {
+    return this.#file.write(() => {
+      this.#sql(
+        `INSERT INTO recurrences (id, account, settings, created_at, next_at, last) VALUES (?, ?, ?, ?, ?, ?)`,
+      ).run(id, account, toJson(settings), createdAt, nextAt, last && JSON.stringify(last));
+    });
+  }
+
+  recurrences(): Promise<Recurrence[]> {
+    return this.#file.run(() =>
+      (this.#sql(`SELECT * FROM recurrences ORDER BY created_at, id`).all() as RecurrenceRecord[]).map(toRecurrence),
+    );
+  }
+
+  passOccurrence(id: string, at: number, result: OccurrenceResult, nextAt: number | null): Promise<void> {
+    return this.#file.write(() => {
+      this.#sql(`UPDATE recurrences SET next_at = ?, last = ? WHERE id = ? AND next_at = ?`).run(
+        nextAt,
+        JSON.stringify({ at, result }),
+        id,
+        at,
+      );
+    });
+  }
+
+  endRecurrence(id: string): Promise<boolean> {
+    return this.#file.write(
+      () => this.#sql(`UPDATE recurrences SET next_at = NULL WHERE id = ? AND next_at IS NOT NULL`).run(id).changes > 0,
+    );
+  }
+
+  campaign(id: string): Promise<Campaign | null> {
+    return this.#file.run(() => this.#one(`SELECT * FROM campaigns WHERE id = ?`, id));
+  }
+
+  openCampaigns(account?: string): Promise<Campaign[]> {
+    return this.#file.run(() => {
+      const found = this.#sql(
+        `SELECT * FROM campaigns WHERE finished_at IS NULL AND (account = ?1 OR ?1 IS NULL) ORDER BY number`,
+      ).all(account ?? null) as CampaignRecord[];
+      return found.map(toCampaign).filter((campaign) => !hasEnded(campaign.state));
     });
   }
 
@@ -410,22 +636,41 @@ export class SqliteStore implements Store {
       const skip: CampaignSummary['skip'] = {};
       const errors: Record<string, number> = {};
       const refusedByOpener: Record<string, number> = {};
+      const byOpener: CampaignSummary['byOpener'] = {};
+      const changed: CampaignSummary['changed'] = { out: {}, in: 0 };
       const groups = this.#sql(
-        `SELECT state, reason, error ->> 'code', opener, count(*) FROM messages WHERE campaign = ? GROUP BY 1, 2, 3, 4`,
+        `SELECT state, reason, planned, error ->> 'code', opener, count(*) FROM messages WHERE campaign = ?
+         GROUP BY 1, 2, 3, 4, 5`,
       )
         .raw()
-        .all(number) as [RowState, SkipReason | null, string | null, Opener | null, number][];
-      for (const [state, reason, code, opener, count] of groups) {
+        .all(number) as [RowState, SkipReason | null, SkipReason | null, string | null, Opener | null, number][];
+      for (const [state, reason, planned, code, opener, count] of groups) {
         counts[state] += count;
         counts.total += count;
+        const fared = (byOpener[opener ?? ''] ??= {});
+        fared[state] = (fared[state] ?? 0) + count;
+        if (reason !== null && planned === null) changed.out[reason] = (changed.out[reason] ?? 0) + count;
+        if (reason === null && planned !== null) changed.in += count;
         if (reason !== null) skip[reason] = (skip[reason] ?? 0) + count;
         if (code !== null && (state === 'failed' || state === 'unknown')) {
           errors[code] = (errors[code] ?? 0) + count;
           if (opener !== null) refusedByOpener[opener] = (refusedByOpener[opener] ?? 0) + count;
         }
       }
-      return { counts, skip, errors, refusedByOpener };
+      return { counts, skip, errors, refusedByOpener, byOpener, changed };
     });
+  }
+
+  timeline(campaign: string, spanMs: number): Promise<TimelineSpan[]> {
+    return this.#file.run(
+      () =>
+        this.#sql(
+          `SELECT settled_at / ?1 * ?1 AS "from", sum(state = 'sent') AS sent, sum(state = 'failed') AS failed,
+             sum(state = 'unknown') AS unknown
+           FROM messages WHERE campaign = ?2 AND state IN ('sent', 'failed', 'unknown') AND settled_at IS NOT NULL
+           GROUP BY 1 ORDER BY 1`,
+        ).all(spanMs, this.#number(campaign)) as TimelineSpan[],
+    );
   }
 
   async *messages(filter: MessageFilter): AsyncIterable<MessageRow[]> {
@@ -475,8 +720,9 @@ export class SqliteStore implements Store {
 
   #sentBefore(account: string, digest: string, since: number): Campaign | null {
     const found = this.#sql(
+      // One that ended before its time counts only for what it had sent.
       `SELECT * FROM campaigns c WHERE account = ? AND digest = ?
-         AND max(approved_at, (SELECT coalesce(max(started_at), 0) FROM messages WHERE campaign = c.number)) > ?
+         AND max(iif(state IN ('expired', 'cancelled'), 0, approved_at), (SELECT coalesce(max(started_at), 0) FROM messages WHERE campaign = c.number)) > ?
        ORDER BY approved_at DESC LIMIT 1`,
     ).get(account, digest, since) as CampaignRecord | undefined;
     return found ? toCampaign(found) : null;
@@ -486,6 +732,17 @@ export class SqliteStore implements Store {
     const planned = this.#plans.get(id);
     if (!planned) throw new Failure('CAMPAIGN_UNKNOWN', `There is no plan ${id}.`);
     return planned;
+  }
+
+  #one(sql: string, ...bound: unknown[]): Campaign | null {
+    const found = this.#sql(sql).get(...bound) as CampaignRecord | undefined;
+    return found ? toCampaign(found) : null;
+  }
+
+  #require(campaign: string, states: readonly CampaignState[]): CampaignRecord {
+    const record = this.#record(campaign);
+    if (!states.includes(record.state)) throw wrongState(record);
+    return record;
   }
 
   #record(campaign: string): CampaignRecord {
@@ -523,12 +780,41 @@ function toCampaign(record: CampaignRecord): Campaign {
     source: record.source,
     variables: JSON.parse(record.variables) as string[],
     pace: record.pace ?? Infinity,
+    timing:
+      record.send_at === null || record.expires_at === null
+        ? null
+        : { sendAt: record.send_at, expiresAt: record.expires_at, zone: record.zone ?? 'UTC' },
+    key: record.key,
+    occurrence:
+      record.recurrence === null || record.occurs_at === null
+        ? null
+        : { recurrence: record.recurrence, at: record.occurs_at },
+    budget: JSON.parse(record.budget) as FailureBudget,
     state: record.state,
     stop: record.stop === null ? null : (JSON.parse(record.stop) as NonNullable<Campaign['stop']>),
     digest: record.digest,
     approvedAt: record.approved_at,
     startedAt: record.started_at,
     finishedAt: record.finished_at,
+  };
+}
+
+/** JSON has no Infinity, which is the pace without a limit. */
+function toJson(value: unknown): string {
+  return JSON.stringify(value, (_, item: unknown) => (item === Infinity ? 'unlimited' : item));
+}
+
+function toRecurrence({ id, account, settings, created_at, next_at, last }: RecurrenceRecord): Recurrence {
+  type Settings = Omit<Recurrence, 'id' | 'account' | 'createdAt' | 'nextAt' | 'last'>;
+  return {
+    ...(JSON.parse(settings, (key, item: unknown) =>
+      key === 'pace' && item === 'unlimited' ? Infinity : item,
+    ) as Settings),
+    id,
+    account,
+    createdAt: created_at,
+    nextAt: next_at,
+    last: last === null ? null : (JSON.parse(last) as Recurrence['last']),
   };
 }
 

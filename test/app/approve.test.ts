@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { approvePlan, refuseIfSentBefore, requireConsent, type Consent } from '../../src/app/approve.js';
+import { approvePlan, refuseIfSentBefore, requireConsent, type Consent, type Terms } from '../../src/app/approve.js';
+import { DEFAULT_BUDGET } from '../../src/core/delivery.js';
 import type { Failure } from '../../src/core/failure.js';
 import { BULK_POLICY } from '../../src/core/policy.js';
 import { FakeClock } from '../support/fake-clock.js';
@@ -17,7 +18,8 @@ import {
 } from '../support/fixtures.js';
 
 const consent: Consent = { policyAccepted: true, confirmedCount: 2 };
-const plan = { send: 2, digest: 'content' };
+const plan = { send: 2, digest: 'content', timing: null };
+const terms: Terms = { again: false, budget: DEFAULT_BUDGET };
 
 async function drafted(...ids: string[]) {
   const { store, file, engine } = openLedger();
@@ -31,7 +33,7 @@ async function drafted(...ids: string[]) {
 describe('approvePlan', () => {
   it('makes a campaign, and keeps which policy was accepted', async () => {
     const world = await drafted('c1');
-    await approvePlan(world, 'c1', plan, consent, false);
+    await approvePlan(world, account, { ...plan, campaign: 'c1' }, consent, terms);
     expect(await world.store.campaign('c1')).toMatchObject({ state: 'ready', approvedAt: NOW, digest: 'content' });
     expect(world.file.connection.prepare('SELECT policy FROM campaigns').pluck().get()).toBe(BULK_POLICY.version);
   });
@@ -42,36 +44,40 @@ describe('approvePlan', () => {
     ['COUNT_DIFFERS', plan, { confirmedCount: 3 }],
   ])('%s makes none, and throws the plan away', async (code, some, change) => {
     const world = await drafted('c1');
-    expect(await failureOf(approvePlan(world, 'c1', some, { ...consent, ...change }, false))).toBe(code);
+    expect(
+      await failureOf(approvePlan(world, account, { ...some, campaign: 'c1' }, { ...consent, ...change }, terms)),
+    ).toBe(code);
     expect(await world.store.campaigns()).toEqual([]);
     expect(await failureOf(collect(world.store.order('c1')))).toBe('CAMPAIGN_UNKNOWN');
   });
 
   it('refuses the same content within 24 hours, unless it is to go out again', async () => {
     const world = await drafted('c1', 'c2', 'c3', 'c4');
-    await approvePlan(world, 'c1', plan, consent, false);
-    const refused = approvePlan(world, 'c2', plan, consent, false);
+    await approvePlan(world, account, { ...plan, campaign: 'c1' }, consent, terms);
+    const refused = approvePlan(world, account, { ...plan, campaign: 'c2' }, consent, terms);
     await expect(refused).rejects.toThrow(/^Campaign c1 has the same messages for the same people, and is ready\.$/);
     expect(await failureOf(refused)).toBe('ALREADY_SENT');
-    await approvePlan(world, 'c3', plan, consent, true);
+    await approvePlan(world, account, { ...plan, campaign: 'c3' }, consent, { ...terms, again: true });
     world.clock.advance(DAY);
-    await approvePlan(world, 'c4', plan, consent, false);
+    await approvePlan(world, account, { ...plan, campaign: 'c4' }, consent, terms);
     expect((await world.store.campaigns()).map((one) => one.id)).toEqual(['c4', 'c3', 'c1']);
   });
 
   it('counts the 24 hours from the last message that left, as of a campaign that was resumed late', async () => {
     const world = await drafted('c1', 'c2', 'c3');
-    await approvePlan(world, 'c1', plan, consent, false);
+    await approvePlan(world, account, { ...plan, campaign: 'c1' }, consent, terms);
     const lease = (await world.engine.own(accountKey, NOW))!;
     world.clock.advance(20 * HOUR);
     await world.store.start(lease, 'c1', world.clock.now());
     await world.store.record(lease, 'c1', { settled: [], skipped: [], started: [1] }, world.clock.now());
     world.clock.advance(DAY - 1);
     expect(await failureOf(refuseIfSentBefore(world, account, 'content'))).toBe('ALREADY_SENT');
-    expect(await failureOf(approvePlan(world, 'c2', plan, consent, false))).toBe('ALREADY_SENT');
+    expect(await failureOf(approvePlan(world, account, { ...plan, campaign: 'c2' }, consent, terms))).toBe(
+      'ALREADY_SENT',
+    );
     world.clock.advance(1);
     await refuseIfSentBefore(world, account, 'content');
-    await approvePlan(world, 'c3', plan, consent, false);
+    await approvePlan(world, account, { ...plan, campaign: 'c3' }, consent, terms);
   });
 
   it.each([
@@ -79,7 +85,7 @@ describe('approvePlan', () => {
     ['paused', 'pagecast campaign resume c1', false],
   ])('says what to do about the same content in a campaign that is %s', async (state, first, offersAgain) => {
     const world = await drafted('c1');
-    await approvePlan(world, 'c1', plan, consent, false);
+    await approvePlan(world, account, { ...plan, campaign: 'c1' }, consent, terms);
     world.file.connection.exec(`UPDATE campaigns SET state = '${state}'`);
     const refused = refuseIfSentBefore(world, account, 'content');
     await expect(refused).rejects.toMatchObject({ code: 'ALREADY_SENT' });
@@ -92,7 +98,7 @@ describe('approvePlan', () => {
 describe('refuseIfSentBefore', () => {
   it('says nothing of other content, of another account, or after a day', async () => {
     const world = await drafted('c1');
-    await approvePlan(world, 'c1', plan, consent, false);
+    await approvePlan(world, account, { ...plan, campaign: 'c1' }, consent, terms);
     await refuseIfSentBefore(world, account, 'other');
     await refuseIfSentBefore(world, { ...account, id: '1' }, 'content');
     expect(await failureOf(refuseIfSentBefore(world, { ...account, name: 'x' }, 'content'))).toBe('ALREADY_SENT');

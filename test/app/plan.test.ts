@@ -10,6 +10,7 @@ import { FakeClock } from '../support/fake-clock.js';
 import {
   account,
   accountKey,
+  approval,
   collect,
   DAY,
   exactWindow,
@@ -58,6 +59,7 @@ function request(source: string | PlanRequest['source'], change: Partial<PlanReq
     window: exactWindow,
     pace: 35,
     skipInvalid: false,
+    timing: null,
     ...change,
   };
 }
@@ -115,7 +117,7 @@ describe('planCampaign', () => {
     const plan = await planCampaign(here, request(await csv([1, 2, 3, 4].map((n) => line(n))), { pace: 5 }));
     expect(plan).toMatchObject({ send: 3, skip: { window_closes_before_turn: 1 }, finishAt: NOW + 600 });
     expect(await planned(here.store, plan)).toEqual([2, 3, 5]);
-    await here.store.approve(plan.campaign!, { digest: plan.digest, policy: 'test', again: false, now: NOW });
+    await here.store.approve(plan.campaign!, approval({ digest: plan.digest }));
     expect((await here.store.summary(plan.campaign!)).counts).toMatchObject({ queued: 3, skipped: 1, total: 4 });
   });
 
@@ -136,7 +138,7 @@ describe('planCampaign', () => {
     expect(plan.send + everybodySkipped(plan)).toBe(plan.rows);
     expect((await planned(here.store, plan)).sort()).toEqual([3, 5]);
     expect(plan.samples.map(({ row }) => row)).toEqual([3, 5]);
-    await here.store.approve(plan.campaign!, { digest: plan.digest, policy: 'test', again: false, now: NOW });
+    await here.store.approve(plan.campaign!, approval({ digest: plan.digest }));
     expect((await here.store.summary(plan.campaign!)).counts).toMatchObject({ queued: 2, skipped: 5, total: 7 });
   });
 

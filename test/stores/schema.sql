@@ -1,25 +1,45 @@
--- version 1
+-- version 2
 
-CREATE TABLE campaigns (
+CREATE TABLE "campaigns" (
   number       INTEGER PRIMARY KEY,
   id           TEXT    NOT NULL UNIQUE,
   account      TEXT    NOT NULL,
   account_name TEXT    NOT NULL,
   -- The whole template as it was approved: later edits of the file must not change a campaign under way.
-  template    TEXT    NOT NULL,
-  variables   TEXT    NOT NULL,
-  source      TEXT    NOT NULL,
-  pace        REAL,
-  state       TEXT    NOT NULL CHECK (state IN ('ready', 'running', 'paused', 'stopped', 'finished')),
-  stop        TEXT,
-  digest      TEXT    NOT NULL,
-  policy      TEXT    NOT NULL,
-  approved_at INTEGER NOT NULL,
-  started_at  INTEGER,
-  finished_at INTEGER
+  template     TEXT    NOT NULL,
+  variables    TEXT    NOT NULL,
+  source       TEXT    NOT NULL,
+  pace         REAL,
+  state        TEXT    NOT NULL CHECK (state IN
+                 ('scheduled', 'ready', 'running', 'paused', 'stopped', 'finished', 'expired', 'cancelled')),
+  stop         TEXT,
+  digest       TEXT    NOT NULL,
+  policy       TEXT    NOT NULL,
+  -- When a run stops for safety, as JSON: {count, share}.
+  budget       TEXT    NOT NULL,
+  -- Whoever comes with the same key goes on with this campaign.
+  key          TEXT    UNIQUE,
+  -- One occurrence of a recurrence is planned once, whoever looks at it.
+  recurrence   TEXT,
+  occurs_at    INTEGER,
+  send_at      INTEGER,
+  expires_at   INTEGER,
+  zone         TEXT,
+  approved_at  INTEGER NOT NULL,
+  started_at   INTEGER,
+  finished_at  INTEGER,
+  UNIQUE (recurrence, occurs_at)
 ) STRICT;
 
 CREATE INDEX campaigns_by_digest ON campaigns (account, digest, approved_at);
+
+CREATE TABLE echoes (
+  campaign   INTEGER NOT NULL REFERENCES campaigns (number) ON DELETE CASCADE,
+  seq        INTEGER NOT NULL,
+  message_id TEXT    NOT NULL,
+  at         INTEGER NOT NULL,
+  PRIMARY KEY (campaign, seq)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE leases (
   account    TEXT    PRIMARY KEY,
@@ -46,7 +66,7 @@ CREATE TABLE messages (
   started_at  INTEGER,
   settled_at  INTEGER,
   message_id  TEXT,
-  error       TEXT,
+  error       TEXT, planned TEXT,
   PRIMARY KEY (campaign, seq),
   CHECK ((state = 'skipped') = (reason IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
@@ -61,6 +81,22 @@ CREATE TABLE opt_outs (
   user_id  TEXT    NOT NULL,
   since    INTEGER NOT NULL,
   PRIMARY KEY (account, user_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE recurrences (
+  id          TEXT    PRIMARY KEY,
+  account     TEXT    NOT NULL,
+  -- Everything that is only read back, as JSON.
+  settings    TEXT    NOT NULL,
+  created_at  INTEGER NOT NULL,
+  next_at     INTEGER,
+  last        TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE wakes (
+  account TEXT    NOT NULL,
+  at      INTEGER NOT NULL,
+  PRIMARY KEY (account, at)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE windows (

@@ -11,11 +11,11 @@ import { SqliteDatabase } from '../../src/stores/sqlite-database.js';
 import { SqliteStore } from '../../src/stores/sqlite.js';
 import { openStore } from '../../src/stores/open.js';
 import {
+  approval,
   collect,
   failureOf,
   living,
   newCampaign,
-  NOW,
   openLedger,
   readyCampaign,
   rows,
@@ -267,12 +267,12 @@ describe('using', () => {
     file.connection.pragma(`max_page_count = ${pages + 1}`);
     await store.draft(newCampaign('c2'));
     await store.stage('c2', rows(2000));
-    const approve = () => failureOf(store.approve('c2', { digest: 'c2', policy: 'test', again: false, now: NOW }));
+    const approve = () => failureOf(store.approve('c2', approval({ digest: 'c2' })));
     expect(await approve()).toBe('STORE_FULL');
     expect((await store.campaigns()).map((one) => one.id)).toEqual(['c1']);
     expect((await store.summary('c1')).counts.total).toBe(10);
     file.connection.pragma('max_page_count = 100000');
-    expect(await approve()).toEqual({ notAFailure: { sentBefore: null } });
+    expect(await approve()).toEqual({ notAFailure: null });
     expect((await store.summary('c2')).counts.total).toBe(2000);
   });
 

@@ -4,11 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { onTestFinished } from 'vitest';
+import { DEFAULT_BUDGET } from '../../src/core/delivery.js';
 import { Failure, type FailureCode } from '../../src/core/failure.js';
 import { senderKey } from '../../src/core/sender.js';
 import type { Template } from '../../src/core/template.js';
 import { DEFAULT_WINDOW, type WindowSettings } from '../../src/core/window.js';
-import type { Account, Engine, NewCampaign, Random, StagedRow, Store } from '../../src/ports.js';
+import type { Account, Approval, Engine, NewCampaign, Random, StagedRow, Store } from '../../src/ports.js';
 import { SqliteDatabase } from '../../src/stores/sqlite-database.js';
 import { SqliteEngine, type Holder } from '../../src/stores/sqlite-engine.js';
 import { SqliteStore } from '../../src/stores/sqlite.js';
@@ -84,8 +85,13 @@ export function newCampaign(id: string, change: Partial<NewCampaign> = {}): NewC
     source: 'people.csv',
     pace: 35,
     variables: ['name', 'order_no'],
+    timing: null,
     ...change,
   };
+}
+
+export function approval(change: Partial<Approval> = {}): Approval {
+  return { digest: 'd', policy: 'test', again: false, budget: DEFAULT_BUDGET, now: NOW, ...change };
 }
 
 /** Stages and approves a campaign that is ready to run. */
@@ -97,7 +103,7 @@ export async function readyCampaign(
 ): Promise<string> {
   await store.draft(newCampaign(id, change));
   await store.stage(id, staged);
-  await store.approve(id, { digest: `of ${id}`, policy: 'test', again: false, now });
+  await store.approve(id, approval({ digest: `of ${id}`, now }));
   return id;
 }
 

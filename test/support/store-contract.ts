@@ -4,13 +4,14 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ROW_STATES, type Counts, type RowState } from '../../src/core/delivery.js';
-import { SKIP_REASONS, type SkipReason } from '../../src/core/plan.js';
+import { DEFAULT_BUDGET, ROW_STATES, type Counts, type RowState } from '../../src/core/delivery.js';
+import { SKIP_REASONS, type PlanReason } from '../../src/core/plan.js';
 import { DEFAULT_WINDOW, type Opener } from '../../src/core/window.js';
 import type { Engine, Lease, MessageRow, RequeuedRow, RunStep, Settlement, StagedRow, Store } from '../../src/ports.js';
 import {
   account,
   accountKey,
+  approval,
   collect,
   DAY,
   exactWindow,
@@ -146,7 +147,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
             .map((closesAt, index) => ({ seq: index + 1, closesAt }))
             .sort((a, b) => (a.closesAt ?? Infinity) - (b.closesAt ?? Infinity) || a.seq - b.seq);
           expect(await collect(store.order(id))).toEqual(expected);
-          await store.approve(id, { digest: id, policy: 'test', again: false, now: NOW });
+          await store.approve(id, approval({ digest: id }));
           expect(seqs(await store.next(id, 99, NOW))).toEqual(seqs(expected));
         }),
         { numRuns: 40 },
@@ -173,7 +174,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       expect(seen).toHaveLength(10_003);
       expect(new Set(seen).size).toBe(10_003);
       expect(seqs(await collect(store.order('c1')))).toEqual(seen.filter((seq) => seq % 2 === 1));
-      await store.approve('c1', { digest: 'd', policy: 'test', again: false, now: NOW });
+      await store.approve('c1', approval());
       expect((await store.summary('c1')).counts).toMatchObject({ queued: 5002, skipped: 5001, total: 10_003 });
     });
 
@@ -189,7 +190,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
 
     it('keeps every row that repeats an id and is left out for it', async () => {
       const { store } = await open();
-      const again = (seq: number, reason: SkipReason): StagedRow =>
+      const again = (seq: number, reason: PlanReason): StagedRow =>
         row(seq, { userId: user(1), reason, closesAt: null });
       await readyCampaign(store, [again(3, 'invalid'), row(1), again(2, 'duplicate'), again(4, 'duplicate')]);
       expect((await store.summary('c1')).skip).toEqual({ duplicate: 2, invalid: 1 });
@@ -200,7 +201,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       await store.draft(newCampaign('c1'));
       await store.stage('c1', [row(1), row(2, { reason: 'opted_out', closesAt: null })]);
       expect(await store.leaveOut('c1', [1, 2, 77], 'window_closes_before_turn')).toBe(1);
-      await store.approve('c1', { digest: 'd', policy: 'test', again: false, now: NOW });
+      await store.approve('c1', approval());
       expect((await store.summary('c1')).skip).toEqual({ opted_out: 1, window_closes_before_turn: 1 });
     });
 
@@ -217,6 +218,10 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         source: 'people.csv',
         variables: ['name', 'order_no'],
         pace: Infinity,
+        timing: null,
+        key: null,
+        occurrence: null,
+        budget: DEFAULT_BUDGET,
         state: 'ready',
         stop: null,
         digest: 'of c1',
@@ -293,14 +298,6 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
   });
 
   describe(`${name}: approval`, () => {
-    const approval = (change: { digest?: string; again?: boolean; now?: number } = {}) => ({
-      digest: 'same',
-      policy: 'test',
-      again: false,
-      now: NOW,
-      ...change,
-    });
-
     it.each([
       ['at once', {}, 'first'],
       ['a moment before 24 hours', { now: NOW + DAY - 1 }, 'first'],
@@ -310,8 +307,8 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     ])('of the same content %s', async (_, change, sentBefore) => {
       const { store } = await open();
       for (const id of ['first', 'second']) await store.draft(newCampaign(id));
-      expect(await store.approve('first', approval())).toEqual({ sentBefore: null });
-      expect((await store.approve('second', approval(change))).sentBefore?.id ?? null).toBe(sentBefore);
+      expect(await store.approve('first', approval())).toBeNull();
+      expect((await store.approve('second', approval(change)))?.campaign.id ?? null).toBe(sentBefore);
       expect((await store.campaign('second'))?.state ?? null).toBe(sentBefore === null ? 'ready' : null);
     });
 
@@ -320,7 +317,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       await store.draft(newCampaign('first'));
       await store.draft(newCampaign('second', { account: 'other-page' }));
       await store.approve('first', approval());
-      expect(await store.approve('second', approval())).toEqual({ sentBefore: null });
+      expect(await store.approve('second', approval())).toBeNull();
     });
 
     it('counts 24 hours from the last message that left, not from the approval alone', async () => {
@@ -339,9 +336,9 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       }
       expect([await before(NOW + DAY), await before(NOW + 54 * HOUR - 1)]).toEqual(['first', 'first']);
       const again = (now: number) => store.approve('second', approval({ digest: 'of first', now }));
-      expect((await again(NOW + 54 * HOUR - 1)).sentBefore?.id).toBe('first');
+      expect((await again(NOW + 54 * HOUR - 1))?.campaign.id).toBe('first');
       expect(await before(NOW + 54 * HOUR)).toBeNull();
-      expect(await again(NOW + 54 * HOUR)).toEqual({ sentBefore: null });
+      expect(await again(NOW + 54 * HOUR)).toBeNull();
       expect(await before(NOW + 54 * HOUR)).toBe('second');
       expect(await store.sentBefore('other-page', 'of first', 0)).toBeNull();
       expect(await store.sentBefore(PAGE, 'something else', 0)).toBeNull();
@@ -356,7 +353,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         here.store.approve('first', approval()),
         there.store.approve('second', approval()),
       ]);
-      expect(both.filter(({ sentBefore }) => sentBefore === null)).toHaveLength(1);
+      expect(both.filter((refusal) => refusal === null)).toHaveLength(1);
       expect(await here.store.campaigns()).toHaveLength(1);
     });
 
@@ -373,7 +370,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       await readyCampaign(store, rows(1), { id: 'first' });
       await store.draft(newCampaign('second'));
       await store.stage('second', rows(3));
-      expect((await store.approve('second', approval({ digest: 'of first' }))).sentBefore?.id).toBe('first');
+      expect((await store.approve('second', approval({ digest: 'of first' })))?.campaign.id).toBe('first');
       await store.approve('second', approval({ digest: 'of first', again: true }));
       expect((await store.summary('second')).counts.queued).toBe(3);
     });
@@ -440,6 +437,8 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         skip: { window_closed: 1 },
         errors: { 551: 2 },
         refusedByOpener: { message: 2 },
+        byOpener: { message: { queued: 1, sent: 1, failed: 1, skipped: 1, unknown: 1 } },
+        changed: { out: { window_closed: 1 }, in: 0 },
       });
     });
 
@@ -516,7 +515,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const { store, engine } = await open();
       const lease = (await engine.own(PAGE, NOW))!;
       await readyCampaign(store, []);
-      const stop = { cause: 'token', error } as const;
+      const stop = { cause: 'token', error, at: NOW } as const;
       if (state !== 'ready') await store.start(lease, 'c1', NOW);
       if (state === 'paused' || state === 'finished') await store.conclude(lease, 'c1', { state }, NOW);
       if (state === 'stopped') await store.conclude(lease, 'c1', { state, stop }, NOW);

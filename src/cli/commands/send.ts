@@ -3,6 +3,7 @@ import type { ChalkInstance } from 'chalk';
 import type { Command } from 'commander';
 import { approvePlan, refuseIfSentBefore } from '../../app/approve.js';
 import { planCampaign, type Plan, type RecipientSource } from '../../app/plan.js';
+import { DEFAULT_BUDGET } from '../../core/delivery.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import { PAGE_LIMIT } from '../../core/pacing.js';
 import { BULK_POLICY } from '../../core/policy.js';
@@ -102,14 +103,16 @@ async function sendCampaign(context: Context, given: SendOptions): Promise<ExitS
   if (plan.campaign === null) return printPlan(context, plan);
   if (options.testTo !== undefined) return sendTest(context, request, plan, options.testTo);
 
-  const { store } = await context.store();
+  const { store, engine } = await context.store();
   try {
     if (options.again !== true) await refuseIfSentBefore({ store, clock: context.clock }, request.account, plan.digest);
     // What is wrong with the account must come out now: once approved, the campaign would stand in the ledger.
     await context.provider(request.account);
     if (!context.terminal.json) printPreview(context, plan);
     const consent = await askForConsent(context, plan.send, options);
-    await approvePlan({ store, clock: context.clock }, plan.campaign, plan, consent, options.again === true);
+    const terms = { again: options.again === true, budget: failureBudget(options) };
+    const { campaign } = plan;
+    await approvePlan({ store, engine, clock: context.clock }, request.account, { ...plan, campaign }, consent, terms);
   } catch (error) {
     await store.discard(plan.campaign);
     throw error;
@@ -126,7 +129,7 @@ async function run(context: Context, id: string, options: RunOptions): Promise<E
 
 /** One message to the sender's own id, as a campaign of its own. */
 async function sendTest(context: Context, request: Request, plan: Plan, userId: string): Promise<ExitStatus> {
-  const { store } = await context.store();
+  const { store, engine } = await context.store();
   if (plan.campaign !== null) await store.discard(plan.campaign);
   const { example } = plan;
   if (!example) {
@@ -148,7 +151,9 @@ async function sendTest(context: Context, request: Request, plan: Plan, userId: 
   }
   await context.provider(request.account);
   const consent = { policyAccepted: true, confirmedCount: 1 };
-  await approvePlan({ store, clock: context.clock }, test.campaign, test, consent, true);
+  const { campaign } = test;
+  const terms = { again: true, budget: DEFAULT_BUDGET };
+  await approvePlan({ store, engine, clock: context.clock }, request.account, { ...test, campaign }, consent, terms);
   return run(context, test.campaign, {});
 }
 
@@ -187,7 +192,10 @@ async function makePlan(context: Context, request: Request): Promise<Plan> {
   const sheets = await context.sheets();
   const progress = await ProgressLine.start(context.terminal, context.clock, 'Checking the recipients');
   try {
-    return await planCampaign({ store, sheets, clock: context.clock, random: context.random }, { ...request, window });
+    return await planCampaign(
+      { store, sheets, clock: context.clock, random: context.random },
+      { ...request, window, timing: null },
+    );
   } finally {
     progress.stop();
   }

@@ -1,0 +1,53 @@
+/**
+ * Plans a timed campaign again when its time has come: the windows and opt-outs of that moment, from the rows in the ledger.
+ * Each batch can be written twice, so a run that dies in the middle is simply begun again by the next.
+ */
+import { admit, TurnTaker } from '../core/plan.js';
+import { needsOpenWindow } from '../core/policy.js';
+import type { WindowSettings } from '../core/window.js';
+import type { Campaign, Clock, Engine, Lease, ReplannedRow, Store } from '../ports.js';
+
+const RENEW_EVERY_MS = 5000;
+
+export async function replan(
+  { store, engine, clock }: { store: Store; engine: Engine; clock: Clock },
+  lease: Lease,
+  campaign: Campaign,
+  window: WindowSettings,
+): Promise<void> {
+  const now = clock.now();
+  const windowNeeded = needsOpenWindow(campaign.template);
+  let renewAt = clock.monotonic() + RENEW_EVERY_MS;
+  const write = async (rows: readonly ReplannedRow[]): Promise<void> => {
+    if (clock.monotonic() >= renewAt) {
+      await engine.renew(lease, clock.now());
+      renewAt = clock.monotonic() + RENEW_EVERY_MS;
+    }
+    if (rows.length > 0) await store.replan(lease, campaign.id, rows);
+  };
+
+  for await (const rows of store.messages({ campaign: campaign.id })) {
+    // What is wrong with the sheet does not mend itself.
+    const people = rows.filter((row) => row.reason !== 'duplicate' && row.reason !== 'invalid');
+    const ids = people.map((row) => row.userId);
+    const standings = await store.standings(campaign.account, ids, window);
+    await write(
+      people.map(({ seq }, index) => {
+        const standing = standings[index] ?? { last: null, optedOut: false };
+        const admission = admit(standing, now, window, windowNeeded);
+        const opener = standing.last?.opener ?? null;
+        return {
+          seq,
+          opener,
+          reason: admission.reason,
+          closesAt: admission.reason === null ? admission.closesAt : null,
+        };
+      }),
+    );
+  }
+  const turns = new TurnTaker(now, campaign.pace);
+  for await (const places of store.queue(campaign.id)) {
+    const tooLate = places.filter((place) => !turns.take(place.closesAt));
+    await write(tooLate.map(({ seq }) => ({ seq, opener: null, reason: 'window_closes_before_turn', closesAt: null })));
+  }
+}
