@@ -86,7 +86,31 @@ export interface OutgoingMessage {
 export interface Capabilities {
   /** Whether registered templates can be sent; if not, a run with one is refused. */
   registeredTemplates: boolean;
+  /** Whether the conversation with one person can be read; if not, only echoes settle a row whose outcome is unknown. */
+  lookup: boolean;
 }
+
+/** A message of a conversation, as the platform shows it. */
+export interface ShownMessage {
+  messageId: string;
+  /** Empty for a message without text, such as an image; null when the platform shows nothing of it. */
+  text: string | null;
+  /** Milliseconds since 1970, UTC, by the platform's clock; it may have been cut to a whole second. */
+  at: number;
+  /** Whether the account wrote it, in whatever way: by us, by another program or by hand. */
+  fromAccount: boolean;
+}
+
+export type Lookup =
+  | {
+      kind: 'read';
+      /** In any order; there may be some from before the time that was asked for. */
+      messages: ShownMessage[];
+      /** Whether these are surely all since then. If not, a message that is missing here may be there all the same. */
+      complete: boolean;
+    }
+  /** `stop`, `pauseMs`: what it means for the whole account, as in an Outcome. */
+  | { kind: 'failed'; error: DeliveryError; pauseMs?: number; stop?: StopCause };
 
 export interface Provider {
   readonly capabilities: Capabilities;
@@ -95,6 +119,12 @@ export interface Provider {
    * @param onWire called when the first byte is about to be written: only now can anything arrive
    */
   send(batch: readonly OutgoingMessage[], onWire?: () => void): Promise<Outcome[]>;
+  /**
+   * Reads the conversation with one person; never throws. There where `lookup` is.
+   * @param since milliseconds since 1970, by the platform's clock
+   * @param turn waited for before each call, because the platform bounds how many there may be in a second
+   */
+  conversation?(userId: string, since: number, turn: () => Promise<void>): Promise<Lookup>;
   close(): Promise<void>;
 }
 
@@ -126,6 +156,21 @@ export interface Sheets {
     rows: AsyncIterable<readonly string[]>,
     overwrite?: boolean,
   ): Promise<number>;
+  /**
+   * Writes a workbook about a campaign, all cells as text: the sheet `Report` with a line for each recipient, a recipient
+   * sheet of those who may be sent to again, with the column of a marked copy as the last cell of each row, and `Summary`.
+   * The sheets are read one after the other.
+   * @returns how many rows the first two have. @throws Failure FILE_EXISTS, FILE_UNWRITABLE
+   */
+  exportReport(
+    path: string,
+    book: {
+      report: { header: readonly string[]; rows: AsyncIterable<readonly string[]> };
+      recipients: { header: readonly string[]; rows: AsyncIterable<readonly string[]>; origin: SheetOrigin };
+      summary: readonly (readonly string[])[];
+    },
+    overwrite: boolean,
+  ): Promise<{ rows: number; recipients: number }>;
 }
 
 export interface OpenSheet {
@@ -448,8 +493,8 @@ export interface Store {
 
   addRecurrence(recurrence: Recurrence): Promise<void>;
   recurrences(): Promise<Recurrence[]>;
-  /** Writes down what became of the occurrence that was next, and which comes then; nothing when it is no longer the next. */
-  passOccurrence(id: string, at: number, result: OccurrenceResult, nextAt: number | null): Promise<void>;
+  /** Moves on from the occurrence that was next; nothing happens when it is no longer the next. */
+  passOccurrence(id: string, from: number, last: NonNullable<Recurrence['last']>, nextAt: number | null): Promise<void>;
   /** Ends a recurrence. @returns whether it was there and had not ended */
   endRecurrence(id: string): Promise<boolean>;
 

@@ -44,7 +44,7 @@ export interface Terms {
 export async function approvePlan(
   { store, engine, clock }: { store: Store; engine: Engine; clock: Clock },
   account: Account,
-  plan: Pick<Plan, 'send' | 'digest' | 'timing'> & { campaign: string },
+  plan: Pick<Plan, 'rows' | 'send' | 'skip' | 'digest' | 'timing'> & { campaign: string },
   consent: Consent,
   terms: Terms,
 ): Promise<string> {
@@ -52,7 +52,7 @@ export async function approvePlan(
   let refusal: Refusal | null;
   const now = clock.now();
   try {
-    requireConsent(plan.send, consent);
+    requireConsent(countToConfirm(plan), consent);
     refusal = await store.approve(campaign, { ...terms, digest, policy: BULK_POLICY.version, now });
   } catch (error) {
     await store.discard(campaign);
@@ -68,6 +68,14 @@ export async function approvePlan(
   if (refusal.because === 'sent_before') throw alreadySent(refusal.campaign);
   if (refusal.because === 'key') requireSameContent(refusal.campaign, digest);
   return refusal.campaign.id;
+}
+
+/**
+ * How many people a plan may go to at most. A timed one is planned again when its time comes: it then goes to whoever of the
+ * sheet's people has an open window.
+ */
+export function countToConfirm({ timing, send, rows, skip }: Pick<Plan, 'timing' | 'send' | 'rows' | 'skip'>): number {
+  return timing === null ? send : rows - skip.duplicate - skip.invalid;
 }
 
 /** @throws Failure KEY_USED when a campaign with somebody's key is not what they want to send now */

@@ -51,6 +51,8 @@ export interface Plan {
   language: string;
   /** What `row` counts in findings and samples: a sheet's rows, or the ids as they were typed in. */
   source: RecipientSource['kind'];
+  /** The path of the sheet; null for ids that were typed in. */
+  sheet: string | null;
   rows: number;
   /** Rows without a fault. */
   recipients: number;
@@ -101,7 +103,7 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
   const now = clock.now();
   const startAt = request.timing?.sendAt ?? now;
   const pace = paceOf(template, request.pace);
-  const campaign = campaignId(now, world.random);
+  const campaign = shortId('c', now, world.random);
   const compiled = compileTemplate(template);
   const variables = compiled.variables.map((variable) => variable.name);
   await store.draft({
@@ -187,6 +189,7 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
       template: template.name,
       language: template.language,
       source: request.source.kind,
+      sheet: request.source.kind === 'sheet' ? request.source.path : null,
       rows: report.rows,
       send,
       skip,
@@ -272,12 +275,13 @@ function concernsFile(found: Finding): boolean {
   return isError(found) && found.row === null;
 }
 
-function campaignId(now: number, random: Random): string {
+/** An id that people can read out: a letter, the day in UTC, and five characters that tell those of a day apart. */
+export function shortId(letter: string, now: number, random: Random): string {
   const day = new Date(now).toISOString().slice(0, 10).replaceAll('-', '');
   const tail = Math.floor(random.next() * 36 ** 5)
     .toString(36)
     .padStart(5, '0');
-  return `c${day}-${tail}`;
+  return `${letter}${day}-${tail}`;
 }
 
 /**

@@ -22,6 +22,7 @@ import {
   type StopCause,
 } from '../core/delivery.js';
 import { Failure } from '../core/failure.js';
+import { rowMetadata } from '../core/metadata.js';
 import { MAX_UNDER_WAY, Pacer } from '../core/pacing.js';
 import { admit, type SkipReason } from '../core/plan.js';
 import { needsOpenWindow } from '../core/policy.js';
@@ -111,6 +112,8 @@ export async function runCampaign(world: RunWorld, request: RunRequest): Promise
       return { ...summary, campaign: (await store.campaign(campaign.id)) ?? campaign, end: 'expired' };
     }
     await store.start(lease, campaign.id, clock.now());
+    // If this process dies, a worker finds the campaign.
+    await engine.wake(campaign.account, clock.now());
     const { counts } = await store.summary(campaign.id);
     const end = await new Run(world, request, campaign, lease, pacer, counts).toEnd();
     await store.conclude(lease, campaign.id, end, clock.now());
@@ -227,6 +230,7 @@ class Run {
     const { store, engine, clock } = this.#world;
     const { onAbort = 'pause' } = this.#request;
     let renewAt = clock.monotonic() + RENEW_EVERY_MS;
+    this.#request.onProgress?.({ counts: this.#counts, waitingMs: 0 });
     for (;;) {
       const now = clock.now();
       const tick = clock.monotonic();
@@ -319,7 +323,7 @@ class Run {
     const message = {
       userId: row.userId,
       message: this.#compiled.render(row.values),
-      metadata: `pagecast/${this.#campaign.id}/${row.seq}`,
+      metadata: rowMetadata({ campaign: this.#campaign.id, seq: row.seq }),
     };
     void this.#limit(() => provider.send([message], onWire))
       // A provider must not throw; if one does, the message may be out.
@@ -427,10 +431,11 @@ class Run {
   async #heartbeat(over: AbortSignal): Promise<void> {
     const { store, clock } = this.#world;
     let wakeAt = clock.monotonic() + RENEW_EVERY_MS;
-    while (!over.aborted) {
+    for (;;) {
       await clock.sleep(LOOK_EVERY_MS, over);
+      if (over.aborted) return;
       // A store that fails makes the loop fail, which tells of it.
-      const campaign = over.aborted ? null : await store.campaign(this.#campaign.id).catch(() => null);
+      const campaign = await store.campaign(this.#campaign.id).catch(() => null);
       if (campaign !== null && campaign.state !== 'running') this.#isHalted = true;
       else if (clock.monotonic() < wakeAt) continue;
       wakeAt = clock.monotonic() + RENEW_EVERY_MS;

@@ -1,10 +1,18 @@
 /** Runs a campaign for a person or a script: progress, Ctrl-C, the report, and the exit status. */
 import { runCampaign, type RunResult } from '../app/run.js';
-import { DEFAULT_BUDGET, finishedStatus, parseBudget, STOP_STATUS, type FailureBudget } from '../core/delivery.js';
+import {
+  DEFAULT_BUDGET,
+  finishedStatus,
+  hasEnded,
+  parseBudget,
+  STOP_STATUS,
+  type CampaignState,
+  type Counts,
+  type FailureBudget,
+} from '../core/delivery.js';
 import { EXIT, Failure, type ExitStatus } from '../core/failure.js';
-import { senderKey } from '../core/sender.js';
+import type { Timing } from '../core/schedule.js';
 import type { Campaign, CampaignSummary, RequeuedRow } from '../ports.js';
-import type { AccountConfig } from '../workspace/config.js';
 import type { Context } from './context.js';
 import type { RunOptions } from './options.js';
 import { ProgressLine } from './progress.js';
@@ -18,13 +26,35 @@ export async function runAndReport(
 ): Promise<ExitStatus> {
   const { terminal } = context;
   const result = await runWithProgress(context, campaign, options);
-  if (terminal.json) terminal.document(campaignJson(result.campaign, result));
+  await tellResult(context, result.campaign, result);
+  if (!terminal.json) for (const line of whatNext(result)) terminal.note(line);
+  return runStatus(result, options.strict === true);
+}
+
+/** Reports on a campaign of which nothing is to be sent now. */
+export async function reportEnded(context: Context, campaign: Campaign, options: RunOptions): Promise<ExitStatus> {
+  const { store } = await context.store();
+  const summary = await store.summary(campaign.id);
+  await tellResult(context, campaign, summary);
+  return endedStatus(campaign.state, summary.counts, options.strict === true);
+}
+
+async function tellResult(context: Context, campaign: Campaign, summary: CampaignSummary): Promise<void> {
+  const { terminal } = context;
+  await (await context.githubActions())?.results([{ campaign, summary }]);
+  if (terminal.json) terminal.document(campaignJson(campaign, summary));
   else {
     terminal.data(campaign.id);
-    terminal.note(campaignText(result.campaign, result, terminal.tint));
-    for (const line of whatNext(result)) terminal.note(line);
+    terminal.note(campaignText(campaign, summary, terminal.tint));
   }
-  return runStatus(result, options.strict === true);
+}
+
+/** @throws Failure CAMPAIGN_UNKNOWN */
+export async function findCampaign(context: Context, id: string): Promise<Campaign> {
+  const { store } = await context.store();
+  const campaign = await store.campaign(id);
+  if (campaign) return campaign;
+  throw new Failure('CAMPAIGN_UNKNOWN', `There is no campaign ${id}.`, 'List them: pagecast campaign list');
 }
 
 /** Read before anything is approved or queued again, so that a mistyped limit leaves nothing behind. @throws Failure USAGE */
@@ -45,9 +75,9 @@ async function runWithProgress(
   options: RunOptions & { requeue?: readonly RequeuedRow[] },
 ): Promise<RunResult> {
   const { terminal, clock, random } = context;
-  const budget = failureBudget(options);
+  const budget = options.maxFailures === undefined ? campaign.budget : failureBudget(options);
   const { store, engine } = await context.store();
-  const provider = await context.provider(await sameAccount(context, campaign));
+  const provider = await context.provider(await context.accountOf(campaign));
   const { window } = await context.workspace();
   const progress = await ProgressLine.start(terminal, clock, 'Sending');
   const interruption = context.interruptible(() => {
@@ -79,37 +109,33 @@ async function runWithProgress(
   }
 }
 
-/** The account that the campaign was planned for. User IDs belong to one Page: with another, they are other people or nobody. */
-async function sameAccount(context: Context, { id, account: planned, accountName }: Campaign): Promise<AccountConfig> {
-  const account = await context.account(accountName);
-  if (senderKey(account) === planned) return account;
-  throw new Failure(
-    'CAMPAIGN_STATE',
-    `Campaign ${id} was planned for ${planned}, and ${accountName} is ${senderKey(account)} now.`,
-    `Put ${accountName} back in pagecast.yaml as it was, or make a new campaign.`,
-  );
-}
-
 /** The campaign is in the ledger by now, so the same `send` again would be refused as sent before. */
 function withWayOn({ code, message, hint, cause }: Failure, { id }: Campaign): Failure {
   const way = `Campaign ${id} is kept. Go on with: pagecast campaign resume ${id}`;
   return new Failure(code, message, hint === '' ? way : `${hint}\n${way}`, cause);
 }
 
-function runStatus(result: RunResult, strict: boolean): ExitStatus {
-  if (result.end === 'paused') return EXIT.interrupted;
-  if (result.campaign.stop) return STOP_STATUS[result.campaign.stop.cause];
-  return finishedStatus(result.counts, strict);
+export function runStatus(result: RunResult, strict: boolean): ExitStatus {
+  const { campaign, counts, end } = result;
+  if (campaign.stop) return STOP_STATUS[campaign.stop.cause];
+  // Somebody may have cancelled it meanwhile.
+  if (hasEnded(campaign.state)) return endedStatus(campaign.state, counts, strict);
+  return end === 'finished' ? finishedStatus(counts, strict) : EXIT.interrupted;
+}
+
+function endedStatus(state: CampaignState, counts: Counts, strict: boolean): ExitStatus {
+  return state === 'expired' || state === 'cancelled' ? EXIT.stopped : finishedStatus(counts, strict);
 }
 
 function whatNext({ campaign, counts, end }: RunResult): string[] {
   const lines: string[] = [];
-  if (end !== 'finished') lines.push(`Go on with: pagecast campaign resume ${campaign.id}`);
+  if (end === 'expired') lines.push(`To send it now all the same: pagecast campaign retry ${campaign.id} --skipped`);
+  else if (!hasEnded(campaign.state)) lines.push(`Go on with: pagecast campaign resume ${campaign.id}`);
   if (counts.failed + counts.unknown > 0)
     lines.push(`One line for each message: pagecast message list --campaign ${campaign.id}`);
   if (counts.unknown > 0) {
     lines.push(
-      'Unknown messages may have arrived and are not sent again by themselves. Look into the conversations first.',
+      `Unknown messages may have arrived and are not sent again by themselves. Look into the conversations: pagecast campaign reconcile ${campaign.id}`,
     );
   }
   return lines;
@@ -117,7 +143,7 @@ function whatNext({ campaign, counts, end }: RunResult): string[] {
 
 /** A campaign as it stands in JSON. Instants are ISO 8601 in UTC. */
 export function campaignJson(campaign: Campaign, summary: CampaignSummary): object {
-  const { counts, skip, errors, refusedByOpener } = summary;
+  const { counts, skip, errors, refusedByOpener, changed } = summary;
   return {
     campaign: campaign.id,
     state: campaign.state,
@@ -126,15 +152,23 @@ export function campaignJson(campaign: Campaign, summary: CampaignSummary): obje
     language: campaign.template.language,
     source: campaign.source,
     pace: campaign.pace,
+    key: campaign.key,
+    timing: timingJson(campaign.timing),
+    occurrence: campaign.occurrence && { ...campaign.occurrence, at: iso(campaign.occurrence.at) },
     ...counts,
     skip,
     errors,
     refusedByOpener,
-    stop: campaign.stop,
+    changed,
+    stop: campaign.stop && { ...campaign.stop, at: iso(campaign.stop.at) },
     approvedAt: iso(campaign.approvedAt),
     startedAt: iso(campaign.startedAt),
     finishedAt: iso(campaign.finishedAt),
   };
+}
+
+export function timingJson(timing: Timing | null): object | null {
+  return timing && { sendAt: iso(timing.sendAt), expiresAt: iso(timing.expiresAt), zone: timing.zone };
 }
 
 export function iso(at: number | null): string | null {

@@ -7,20 +7,25 @@ import { readFile } from 'node:fs/promises';
 import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Failure } from '../core/failure.js';
+import { Failure, type ExitStatus } from '../core/failure.js';
 import { MAX_UNDER_WAY } from '../core/pacing.js';
 import type { SheetLimits } from '../core/finding.js';
-import type { Account, Clock, Provider, Random, Sheets, TemplateEntry, TemplateListing } from '../ports.js';
+import { senderKey } from '../core/sender.js';
+import type { Account, Campaign, Clock, Provider, Random, Sheets, TemplateEntry, TemplateListing } from '../ports.js';
 import type * as windowLog from '../inbound/window-log.js';
 import type { Sandbox } from '../sandbox/server.js';
 import type { OpenedStore } from '../stores/open.js';
 import type * as templates from '../workspace/templates.js';
 import type { AccountConfig, Workspace } from '../workspace/config.js';
+import type { GithubActions } from './github-actions.js';
 import { Terminal } from './terminal.js';
 
 export interface GlobalOptions {
   json?: boolean;
 }
+
+/** What the store keeps of the account that a campaign or a schedule was made for. */
+type AccountBound = Pick<Campaign, 'id' | 'account' | 'accountName'>;
 
 export interface Interruption {
   /** Aborts at the first Ctrl-C, SIGTERM or when the terminal closes. */
@@ -50,6 +55,13 @@ export class Context {
     this.cwd = cwd;
   }
 
+  /** The log of the CI job this runs in, which others may read; null elsewhere. */
+  async githubActions(): Promise<GithubActions | null> {
+    if (this.#env['GITHUB_ACTIONS'] !== 'true') return null;
+    const { GithubActions } = await import('./github-actions.js');
+    return GithubActions.from(this.#env, (line) => this.terminal.note(line));
+  }
+
   path(given: string): string {
     // In a dialogue no shell has replaced it.
     return resolve(this.cwd, given.startsWith('~/') ? join(homedir(), given.slice(2)) : given);
@@ -63,6 +75,21 @@ export class Context {
   async account(name: string): Promise<AccountConfig> {
     const { findAccount } = await import('../workspace/config.js');
     return findAccount(await this.workspace(), name);
+  }
+
+  /**
+   * The account that something in the store was made for, as it is configured now.
+   * @throws Failure ACCOUNT_UNKNOWN; CAMPAIGN_STATE when the name means another account by now: user IDs belong to one Page,
+   * and with another they are other people or nobody
+   */
+  async accountOf({ id, account: planned, accountName }: AccountBound): Promise<AccountConfig> {
+    const account = await this.account(accountName);
+    if (senderKey(account) === planned) return account;
+    throw new Failure(
+      'CAMPAIGN_STATE',
+      `${id} was planned for ${planned}, and ${accountName} is ${senderKey(account)} now.`,
+      `Put ${accountName} back in pagecast.yaml as it was, or make a new campaign.`,
+    );
   }
 
   async templates(): Promise<TemplateListing> {
@@ -234,6 +261,11 @@ export class Context {
         for (const name of signals) process.off(name, stop);
       },
     };
+  }
+
+  /** Ends the process at once: for what cannot be waited for any longer. */
+  exit(status: ExitStatus): never {
+    process.exit(status);
   }
 
   async close(): Promise<void> {

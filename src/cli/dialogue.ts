@@ -25,11 +25,14 @@ export async function askForMissing(context: Context, given: SendOptions): Promi
   const ask = await context.terminal.questions('--template, --from, and --sheet or --to');
   const template = await askForTemplate(context, ask, given);
   const account = await askForAccount(context, ask, template, given);
-  if (given.template === undefined) {
-    // Timed sends come with the scheduler; the question is asked so that the form has all its steps.
-    await ask.choose('When should it be sent?', [{ name: 'Immediately', value: 'immediately' }]);
-  }
-  const options: SendOptions = { ...given, template: template.name, lang: template.language, from: account.name };
+  const timing = given.template === undefined && given.at === undefined ? await askForTime(context, ask, given) : {};
+  const options: SendOptions = {
+    ...given,
+    ...timing,
+    template: template.name,
+    lang: template.language,
+    from: account.name,
+  };
   if (given.sheet !== undefined || given.to !== undefined) return options;
   return { ...options, ...(await askForRecipients(context, ask, template, account)) };
 }
@@ -83,6 +86,34 @@ async function askForAccount(
       value: account,
     })),
   );
+}
+
+async function askForTime(
+  context: Context,
+  ask: Questions,
+  given: SendOptions,
+): Promise<Pick<SendOptions, 'at' | 'zone'>> {
+  const type = await ask.choose('When should it be sent?', [
+    { name: 'Immediately', value: 'immediately' as const },
+    { name: 'At a set time', value: 'timed' as const },
+  ]);
+  if (type === 'immediately') return {};
+  const { readTiming, timeLines } = await import('./timing.js');
+  const at = await ask.type('At what time? (such as tomorrow 09:00, in 2h, 2026-12-01 09:00)', {
+    validate: (text) => {
+      try {
+        readTiming(context, text, given);
+        return true;
+      } catch (error) {
+        if (error instanceof Failure) return `${error.message} ${error.hint}`.trim();
+        throw error;
+      }
+    },
+  });
+  const { sendAt, zone } = readTiming(context, at, given);
+  for (const line of timeLines(sendAt, zone)) context.terminal.note(line);
+  // As an instant: what "in 2h" means must not move while the other questions are answered.
+  return { at: new Date(sendAt).toISOString(), zone };
 }
 
 async function askForRecipients(

@@ -22,6 +22,7 @@ export async function launched<Args extends unknown[]>(
     status = await work(context, ...(args.slice(0, -1) as Args));
   } catch (error) {
     status = reportError(error, context.terminal);
+    if (error instanceof Failure) (await context.githubActions())?.failure(error.code, error.message, error.hint);
   }
   try {
     await context.close();

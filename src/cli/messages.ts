@@ -114,14 +114,80 @@ export function sentence(found: Finding): string {
 }
 
 /**
+ * The sentence without anything that stood in the file, for logs that others may read: the log of a CI job can be public,
+ * and a cell holds what concerns one person. There is no default, so that whoever adds a finding decides.
+ */
+export function publicSentence(found: Finding): string {
+  switch (found.code) {
+    case 'FILE_NOT_FOUND':
+      return 'There is no such file.';
+    case 'FILE_NOT_WORKBOOK':
+      return `The file ${NOT_WORKBOOK[found.args.reason] ?? 'cannot be read'}.`;
+    case 'FILE_TRUNCATED':
+      return 'The file ends too early; the download or copy was cut off. Get it again.';
+    case 'SHEET_MISSING':
+      return `The workbook has no sheet to read (looked for ${found.args.wanted}).`;
+    case 'HEADER_CHANGED':
+      return `The header was changed. Expected: ${list(found.args.expected)}. Put it back, or make a new sheet with "pagecast sheet new".`;
+    case 'TEMPLATE_MISMATCH': {
+      const { expected, found: other } = found.args;
+      if (expected.template === other.template && expected.language === other.language) return sentence(found);
+      return `This sheet was made for another template than ${expected.template} (${expected.language}). Choose that template, or make a sheet for this one with "pagecast sheet new".`;
+    }
+    case 'ID_NOT_TEXT':
+      return 'The id is a number, and spreadsheet programs keep only 15 digits of a number. Format the column as Text, then paste the ids again from their source, as values.';
+    case 'ID_MALFORMED':
+      return found.args.channel === 'sms'
+        ? 'This is no phone number. Write it with + and country code, such as +15550001111.'
+        : 'This is no user ID. A user ID has 5 to 20 digits.';
+    case 'CELL_ERROR':
+      return 'The cell holds an error of the spreadsheet program.';
+    case 'CELL_NOT_TEXT':
+      return `The cell holds a ${found.args.kind}, which looks different from country to country. Format it as Text and type it as it should read.`;
+    case 'CELL_NUMBER':
+      return 'The cell holds a number; look at how it will read.';
+    case 'MESSAGE_URL_INVALID':
+      return `The ${found.args.part} becomes something that is no web address.`;
+    case 'VARIABLE_SYNTAX':
+      return 'There are braces that are no variable. A variable is written {{name}}, with letters, digits and _.';
+    // These quote only the template, lengths, numbers of rows and names of channels.
+    case 'FILE_ENCRYPTED':
+    case 'FILE_TOO_LARGE':
+    case 'NO_ROWS':
+    case 'TOO_MANY_ROWS':
+    case 'IDS_ROUNDED':
+    case 'ID_MISSING':
+    case 'ID_DUPLICATE':
+    case 'ID_CLEANED':
+    case 'CHANNEL_MISMATCH':
+    case 'VARIABLE_MISSING':
+    case 'VARIABLE_TOO_LONG':
+    case 'CELL_FORMULA':
+    case 'CELL_OUTSIDE':
+    case 'MESSAGE_TOO_LONG':
+    case 'VARIABLE_UNDECLARED':
+    case 'VARIABLE_UNUSED':
+    case 'VARIABLE_AMBIGUOUS':
+    case 'CONTENT_MISSING':
+    case 'CONTENT_CONFLICT':
+    case 'LIMIT_EXCEEDED':
+    case 'TOO_MANY':
+    case 'PART_UNSUPPORTED':
+    case 'TAG_FORBIDDEN':
+      return sentence(found);
+  }
+}
+
+/**
  * The place and the sentence, as one line.
  * @param rowName what a row is to the reader: `ID` for ids that were typed in
+ * @param words `publicSentence` where others may read it
  */
-export function findingLine(found: Finding, rowName = 'row'): string {
+export function findingLine(found: Finding, rowName = 'row', words = sentence): string {
   const place = [found.row === null ? '' : `${rowName} ${found.row}`, found.column ?? '']
     .filter((part) => part !== '')
     .join(', ');
-  return place === '' ? sentence(found) : `${place}: ${sentence(found)}`;
+  return place === '' ? words(found) : `${place}: ${words(found)}`;
 }
 
 /** A finding as it stands in a marked copy, with what stood in the cell when the copy leaves it empty. */

@@ -21,6 +21,11 @@ export interface SendOptions extends RunOptions {
   acceptPolicy?: boolean;
   confirmCount?: string;
   again?: boolean;
+  at?: string;
+  every?: string;
+  zone?: string;
+  expiresAfter?: string;
+  campaignKey?: string;
 }
 
 /** Collects a repeatable option. */

@@ -10,7 +10,7 @@ import type { Message } from '../core/template.js';
 import type { ForecastReport } from '../app/forecast.js';
 import type { Plan } from '../app/plan.js';
 import type { Campaign, CampaignSummary } from '../ports.js';
-import { clip, findingLine } from './messages.js';
+import { clip, findingLine, sentence } from './messages.js';
 
 export { maskId } from '../core/user-id.js';
 
@@ -92,16 +92,20 @@ export function bubble(message: Message, width: number, paint: ChalkInstance): s
   ].join('\n');
 }
 
-/** @param rowName what a row is to the reader: `ID` for ids that were typed in */
+/**
+ * @param rowName what a row is to the reader: `ID` for ids that were typed in
+ * @param words `publicSentence` where others may read it
+ */
 export function findingsText(
   findings: readonly Finding[],
   total: number,
   paint: ChalkInstance,
   most = 20,
   rowName = 'row',
+  words = sentence,
 ): string {
   const mark = { error: paint.red('error  '), warning: paint.yellow('warning'), note: paint.blue('note   ') };
-  const lines = findings.slice(0, most).map((one) => `  ${mark[one.severity]} ${findingLine(one, rowName)}`);
+  const lines = findings.slice(0, most).map((one) => `  ${mark[one.severity]} ${findingLine(one, rowName, words)}`);
   const more = total - lines.length;
   if (more > 0) lines.push(paint.dim(`  … and ${more.toLocaleString('en')} more`));
   return lines.join('\n');
@@ -152,6 +156,11 @@ export function planText(plan: Plan, paint: ChalkInstance): string {
   if (left > 0) lines.push(`${plural(left, 'row')} left out:`, ...skipLines(plan.skip));
   if (plan.skip.window_unknown > 0 && plan.send === 0) {
     lines.push(`Tell pagecast who wrote when: pagecast window import FILE --account ${plan.account}`);
+  }
+  if (plan.timing) {
+    lines.push('At its time the plan is made again: whoever of these people has an open window then gets the message.');
+    for (const { at, send } of plan.earlier)
+      lines.push(paint.yellow(`A start at ${time(at)} would still reach ${plural(send, 'person', 'people')}.`));
   }
   if (plan.send > 0) {
     lines.push(

@@ -62,6 +62,9 @@ export const STOP_STATUS: Record<StopCause, ExitStatus> = {
   network: EXIT.tryAgain,
 };
 
+/** What ended a run for a reason that does not go away: only a person should have it go on. */
+export const NEEDS_A_PERSON: readonly StopCause[] = ['restricted', 'content', 'too_many_failures'];
+
 /** How an error of the Messenger Platform is met. */
 export type ErrorClass =
   | { kind: 'rejected' }

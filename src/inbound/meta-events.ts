@@ -1,10 +1,12 @@
 /**
- * Which events of a Meta webhook open a user's window. One parsed body in, openers out; everything else is counted by kind,
- * so that somebody who wonders about a missing opener sees what it was taken for.
+ * Which events of a Meta webhook open a user's window, and which are our own messages come back. One parsed body in, openers
+ * and echoes out; everything that opens no window is counted by kind, so that somebody who wonders about a missing opener
+ * sees what it was taken for.
  * Source: Messenger Platform and Instagram webhooks. Bodies are foreign: nothing in them is trusted to have its documented
  * shape, an unknown event is never an error, and fields are read to a fixed depth only.
  */
 import { z } from 'zod';
+import { readRowMetadata, type RowMark } from '../core/metadata.js';
 import type { Opener } from '../core/window.js';
 
 export interface MetaOpener {
@@ -14,6 +16,13 @@ export interface MetaOpener {
   /** Milliseconds since 1970, UTC. */
   openedAt: number;
   opener: Opener;
+}
+
+/** A message of ours, as the account's echo of it tells. */
+export interface MetaEcho extends RowMark {
+  /** The Page or Instagram account that sent it. */
+  accountId: string;
+  messageId: string;
 }
 
 export type IgnoredKind =
@@ -49,11 +58,16 @@ export type IgnoredCounts = Partial<Record<IgnoredKind, number>>;
 
 export interface MetaEvents {
   openers: MetaOpener[];
+  /** Counted among `ignored` all the same: an echo opens no window. */
+  echoes: MetaEcho[];
   ignored: IgnoredCounts;
 }
 
 /** Entries of one body, and events of one entry; Meta is said to send at most 1,000 updates at once. */
 const MAX_ITEMS = 1000;
+
+/** Those of Meta have up to about two hundred characters. */
+const MAX_MESSAGE_ID = 500;
 
 const party = z.object({ id: z.unknown().optional() }).optional();
 const referral = z.object({ source: z.unknown().optional(), ad_id: z.unknown().optional() });
@@ -64,6 +78,8 @@ const messagingItem = z.object({
     .object({
       is_echo: z.unknown().optional(),
       is_deleted: z.unknown().optional(),
+      mid: z.unknown().optional(),
+      metadata: z.unknown().optional(),
       referral: referral.optional().catch(undefined),
     })
     .optional(),
@@ -105,7 +121,7 @@ export function isMetaBody(body: unknown): boolean {
 }
 
 export function readMetaEvents(body: unknown): MetaEvents {
-  const events: MetaEvents = { openers: [], ignored: {} };
+  const events: MetaEvents = { openers: [], echoes: [], ignored: {} };
   const ignore = (kind: IgnoredKind, count = 1): void => {
     if (count > 0) events.ignored[kind] = (events.ignored[kind] ?? 0) + count;
   };
@@ -134,7 +150,11 @@ export function readMetaEvents(body: unknown): MetaEvents {
     readings.push(...bounded(parsed.data.changes).map((one) => readChange(one, entry)));
     for (const reading of readings) {
       if (typeof reading === 'string') ignore(reading);
-      else events.openers.push(reading);
+      else if ('opener' in reading) events.openers.push(reading);
+      else {
+        ignore('echo');
+        events.echoes.push(reading);
+      }
     }
   }
   return events;
@@ -146,7 +166,7 @@ interface Entry {
   isInstagram: boolean;
 }
 
-type Reading = MetaOpener | IgnoredKind;
+type Reading = MetaOpener | MetaEcho | IgnoredKind;
 
 function readMessaging(item: unknown, entry: Entry): Reading {
   const parsed = messagingItem.safeParse(item);
@@ -158,7 +178,7 @@ function readMessaging(item: unknown, entry: Entry): Reading {
   if (message) {
     // An echo swaps sender and recipient: taken for a message, it would open a window for the account itself. On
     // Instagram echoes come among the messages.
-    if (isTrue(message.is_echo) || isOwn) return 'echo';
+    if (isTrue(message.is_echo) || isOwn) return (isOwn ? toEcho(entry, message) : null) ?? 'echo';
     if (isTrue(message.is_deleted)) return 'deleted';
     return opened(message.referral && isAd(message.referral) ? 'ad' : 'message');
   }
@@ -174,6 +194,13 @@ function readMessaging(item: unknown, entry: Entry): Reading {
   }
   const kind = Object.keys(item as object).find((key) => Object.hasOwn(NOT_OPENING, key));
   return kind === undefined ? 'unknown' : (NOT_OPENING[kind] ?? 'unknown');
+}
+
+/** Every program that sends for the account has its echoes come here; only a message that carries a row of ours is one. */
+function toEcho(entry: Entry, { mid, metadata }: { mid?: unknown; metadata?: unknown }): MetaEcho | null {
+  const row = readRowMetadata(metadata);
+  if (row === null || typeof mid !== 'string' || mid === '' || mid.length > MAX_MESSAGE_ID) return null;
+  return { accountId: entry.id, messageId: mid, ...row };
 }
 
 /** Meta's pages name the source of m.me and ig.me links SHORTLINK, SHORT-URL and IGME-SOURCE-LINK. */

@@ -7,7 +7,7 @@ import { createReadStream } from 'node:fs';
 import { Failure } from '../core/failure.js';
 import { PHONE, PLATFORM_ID, SCIENTIFIC } from '../core/user-id.js';
 import { CLOCK_SKEW_MS, OPENERS, type Opener } from '../core/window.js';
-import type { OpenerEvent } from '../ports.js';
+import type { Echo, OpenerEvent } from '../ports.js';
 import { epochMs, isMetaBody, readMetaEvents, type IgnoredCounts, type IgnoredKind } from './meta-events.js';
 
 export type WindowLogFormat = 'csv' | 'jsonl' | 'webhook';
@@ -50,6 +50,8 @@ export interface WindowLogBatch {
   /** Lines read since the last batch that were not blank, without a CSV header. */
   lines: number;
   events: OpenerEvent[];
+  /** The account's own messages that came back in webhook bodies. */
+  echoes: Echo[];
   problems: LineProblem[];
   /** Webhook events that open no window, by kind. */
   ignored: IgnoredCounts;
@@ -57,7 +59,7 @@ export interface WindowLogBatch {
   otherAccounts: string[];
 }
 
-/** Events and problems of one batch. */
+/** Events, echoes and problems of one batch. */
 const BATCH = 1000;
 /** Other accounts that one batch names. */
 const MANY_ACCOUNTS = 10;
@@ -101,7 +103,7 @@ interface CsvTable {
 }
 
 function emptyBatch(): WindowLogBatch {
-  return { lines: 0, events: [], problems: [], ignored: {}, otherAccounts: [] };
+  return { lines: 0, events: [], echoes: [], problems: [], ignored: {}, otherAccounts: [] };
 }
 
 class LogReader {
@@ -120,7 +122,8 @@ class LogReader {
   }
 
   get isFull(): boolean {
-    return this.#batch.events.length >= BATCH || this.#batch.problems.length >= BATCH;
+    const { events, echoes, problems } = this.#batch;
+    return Math.max(events.length, echoes.length, problems.length) >= BATCH;
   }
 
   take(): WindowLogBatch {
@@ -236,12 +239,15 @@ class LogReader {
   }
 
   #webhook(body: unknown): void {
-    const { openers, ignored } = readMetaEvents(body);
+    const { openers, echoes, ignored } = readMetaEvents(body);
     const ignore = (kind: IgnoredKind, count: number): void => {
       this.#batch.ignored[kind] = (this.#batch.ignored[kind] ?? 0) + count;
     };
     for (const [kind, count] of Object.entries(ignored) as [IgnoredKind, number][]) ignore(kind, count);
     const { accountId } = this.#options;
+    for (const { accountId: account, ...echo } of echoes) {
+      if (accountId === undefined || account === accountId) this.#batch.echoes.push(echo);
+    }
     for (const { accountId: account, userId, openedAt, opener } of openers) {
       if (accountId !== undefined && account !== accountId) {
         ignore('other_account', 1);

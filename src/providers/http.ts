@@ -1,6 +1,6 @@
 /**
- * The transport that every provider shares: one POST over kept-alive connections that comes back as a reply or as a fault.
- * A fault says whether the request may have reached the platform. It never sends anything twice: the Send API has no
+ * The transport that every provider shares: one request over kept-alive connections that comes back as a reply or as a
+ * fault. A fault says whether the request may have reached the platform. It never sends anything twice: the Send API has no
  * idempotency key, so only a caller who knows that nothing was sent may try again.
  */
 import type { Dispatcher, Pool } from 'undici';
@@ -21,9 +21,8 @@ export interface Fault {
   detail: string;
 }
 
-interface PostOptions {
+interface RequestOptions {
   headers: Record<string, string>;
-  body: string;
   /** Longest silence of the server, and longest time for the whole reply once it has begun. */
   timeoutMs: number;
   /** Called when the first byte is about to be written. */
@@ -32,12 +31,14 @@ interface PostOptions {
 
 export interface Transport {
   /** Never rejects. */
-  post(path: string, options: PostOptions): Promise<Reply | Fault>;
+  post(path: string, options: RequestOptions & { body: string }): Promise<Reply | Fault>;
+  /** Never rejects. After a fault nothing has changed at the other end, whatever it is. */
+  get(path: string, options: RequestOptions): Promise<Reply | Fault>;
   /** Waits for the replies that are still under way, each of which is bounded by its time-out. */
   close(): Promise<void>;
 }
 
-/** A reply of the Send API has some hundred bytes; whatever is larger is not one. */
+/** A reply of the Send API has some hundred bytes, twenty messages of a conversation some ten thousand. */
 const REPLY_LIMIT = 1024 * 1024;
 const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -57,19 +58,23 @@ export function createTransport(origin: string, connections: number, clock: Cloc
   };
   const dispatch = (
     through: Pool,
-    path: string,
-    { headers, body, timeoutMs, onWire }: PostOptions,
+    request: { method: 'GET' | 'POST'; path: string; body?: string },
+    { headers, timeoutMs, onWire }: RequestOptions,
   ): Promise<Reply | Fault> =>
     new Promise((resolve) => {
       through.dispatch(
-        { path, method: 'POST', headers, body, headersTimeout: timeoutMs, bodyTimeout: timeoutMs },
+        { ...request, headers, headersTimeout: timeoutMs, bodyTimeout: timeoutMs },
         new Exchange(resolve, timeoutMs, clock, onWire),
       );
     });
 
   return {
     async post(path, options) {
-      return dispatch(pool ?? (await (opening ??= open())), path, options);
+      const request = { method: 'POST', path, body: options.body } as const;
+      return dispatch(pool ?? (await (opening ??= open())), request, options);
+    },
+    async get(path, options) {
+      return dispatch(pool ?? (await (opening ??= open())), { method: 'GET', path }, options);
     },
     async close() {
       if (opening) await (await opening).close();

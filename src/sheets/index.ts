@@ -19,6 +19,8 @@ export function createSheets(clock: Clock): Sheets {
       (await import('./workbook-writer.js')).startMarkedCopy(path, header, origin, overwrite),
     exportTable: async (path, header, rows, overwrite = false) =>
       (await import('./table-export.js')).exportTable(path, header, rows, overwrite),
+    exportReport: async (path, book, overwrite) =>
+      (await import('./report-writer.js')).exportReport(path, book, overwrite),
   };
 }
 

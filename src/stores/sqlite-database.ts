@@ -1,7 +1,7 @@
 /**
  * One SQLite file: opening it durably, bringing its schema up to date, and turning SQLite's errors into Failures.
  */
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
@@ -55,6 +55,8 @@ const FAILURES: Record<string, { code: FailureCode; what: string; hint: string }
 export class SqliteDatabase {
   readonly connection: Database.Database;
   readonly #path: string;
+  /** Which file it is, whatever else gets its name; null for one in memory. */
+  readonly #file: bigint | null;
 
   /** @throws Failure STORE_NEWER, STORE_READ_ONLY, STORE_UNREADABLE, STORE_BUSY */
   constructor(path: string) {
@@ -80,6 +82,21 @@ export class SqliteDatabase {
       this.connection.close();
       throw error;
     }
+    this.#file = this.#inode();
+  }
+
+  #inode(): bigint | null {
+    return this.#path === ':memory:' ? null : (statSync(this.#path, { bigint: true, throwIfNoEntry: false })?.ino ?? -1n);
+  }
+
+  /** A file that was removed can still be written to, but nobody will ever read what was written. */
+  #refuseGone(): void {
+    if (this.#inode() === this.#file) return;
+    throw new Failure(
+      'STORE_UNREADABLE',
+      `The store ${this.#path} is not usable: it was removed or replaced while it was in use.`,
+      'Put it back before anything else is sent: it is what keeps people from getting a message twice.',
+    );
   }
 
   /** Runs work on the database; SQLite's errors come out as Failures that name the file. */
@@ -106,7 +123,10 @@ export class SqliteDatabase {
 
   /** Runs work as one durable step; nothing of it remains if it throws. */
   write<T>(work: () => T): Promise<T> {
-    return this.run(() => this.connection.transaction(work).immediate());
+    return this.run(() => {
+      this.#refuseGone();
+      return this.connection.transaction(work).immediate();
+    });
   }
 
   run<T>(work: () => T): Promise<T> {

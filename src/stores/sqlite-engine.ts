@@ -95,20 +95,25 @@ export class SqliteEngine implements Engine {
     { clock, signal, once }: { clock: Clock; signal: AbortSignal; once: boolean },
   ): Promise<void> {
     const busy = new Map<string, Promise<void>>();
+    const errors: unknown[] = [];
     let look: () => void = () => undefined;
     const onAbort = (): void => look();
     signal.addEventListener('abort', onAbort);
     try {
-      while (!signal.aborted) {
+      while (!signal.aborted && errors.length === 0) {
         for (const account of await this.#due(clock.now())) {
           if (busy.has(account)) continue;
-          const work = this.#attend(account, attend, clock.now()).finally(() => {
-            busy.delete(account);
-            look();
-          });
+          const work = this.#attend(account, attend, clock.now())
+            .catch((error: unknown) => {
+              errors.push(error);
+            })
+            .finally(() => {
+              busy.delete(account);
+              look();
+            });
           busy.set(account, work);
         }
-        if (once && busy.size === 0) return;
+        if (once && busy.size === 0) break;
         const looking = new AbortController();
         look = () => looking.abort();
         await clock.sleep(POLL_MS, looking.signal);
@@ -117,6 +122,7 @@ export class SqliteEngine implements Engine {
       signal.removeEventListener('abort', onAbort);
       await Promise.all(busy.values());
     }
+    if (errors.length > 0) throw errors[0];
   }
 
   async #attend(account: string, attend: (account: string) => Promise<number | null>, taken: number): Promise<void> {

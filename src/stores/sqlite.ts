@@ -24,7 +24,6 @@ import type {
   MessageFilter,
   MessageRow,
   NewCampaign,
-  OccurrenceResult,
   OpenerEvent,
   QueuePlace,
   QueuedRow,
@@ -325,11 +324,11 @@ export class SqliteStore implements Store {
       this.#require(campaign, ['scheduled']);
       const number = this.#number(campaign);
       const update = this.#sql(
-        `UPDATE messages SET state = iif(?1 IS NULL, 'queued', 'skipped'), reason = ?1, opener = ?2,
-           closes_at = iif(?1 IS NULL, coalesce(?3, ${NO_CLOSING}), NULL)
-         WHERE campaign = ?4 AND seq = ?5 AND state IN ('queued', 'skipped')`,
+        `UPDATE messages SET state = iif(@reason IS NULL, 'queued', 'skipped'), reason = @reason, opener = @opener,
+           closes_at = iif(@reason IS NULL, coalesce(@closesAt, ${NO_CLOSING}), NULL)
+         WHERE campaign = @number AND seq = @seq AND state IN ('queued', 'skipped')`,
       );
-      for (const { seq, reason, closesAt, opener } of rows) update.run(reason, opener, closesAt, number, seq);
+      for (const row of rows) update.run({ ...row, number });
     });
   }
 
@@ -593,13 +592,18 @@ export class SqliteStore implements Store {
     );
   }
 
-  passOccurrence(id: string, at: number, result: OccurrenceResult, nextAt: number | null): Promise<void> {
+  passOccurrence(
+    id: string,
+    from: number,
+    last: NonNullable<Recurrence['last']>,
+    nextAt: number | null,
+  ): Promise<void> {
     return this.#file.write(() => {
       this.#sql(`UPDATE recurrences SET next_at = ?, last = ? WHERE id = ? AND next_at = ?`).run(
         nextAt,
-        JSON.stringify({ at, result }),
+        JSON.stringify(last),
         id,
-        at,
+        from,
       );
     });
   }
@@ -617,7 +621,7 @@ export class SqliteStore implements Store {
   openCampaigns(account?: string): Promise<Campaign[]> {
     return this.#file.run(() => {
       const found = this.#sql(
-        `SELECT * FROM campaigns WHERE finished_at IS NULL AND (account = ?1 OR ?1 IS NULL) ORDER BY number`,
+        `SELECT * FROM campaigns WHERE finished_at IS NULL AND account = coalesce(?, account) ORDER BY number`,
       ).all(account ?? null) as CampaignRecord[];
       return found.map(toCampaign).filter((campaign) => !hasEnded(campaign.state));
     });
@@ -665,11 +669,11 @@ export class SqliteStore implements Store {
     return this.#file.run(
       () =>
         this.#sql(
-          `SELECT settled_at / ?1 * ?1 AS "from", sum(state = 'sent') AS sent, sum(state = 'failed') AS failed,
+          `SELECT CAST(settled_at / @spanMs AS INTEGER) * @spanMs AS "from", sum(state = 'sent') AS sent, sum(state = 'failed') AS failed,
              sum(state = 'unknown') AS unknown
-           FROM messages WHERE campaign = ?2 AND state IN ('sent', 'failed', 'unknown') AND settled_at IS NOT NULL
+           FROM messages WHERE campaign = @number AND state IN ('sent', 'failed', 'unknown') AND settled_at IS NOT NULL
            GROUP BY 1 ORDER BY 1`,
-        ).all(spanMs, this.#number(campaign)) as TimelineSpan[],
+        ).all({ spanMs, number: this.#number(campaign) }) as TimelineSpan[],
     );
   }
 

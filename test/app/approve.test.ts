@@ -1,7 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { approvePlan, refuseIfSentBefore, requireConsent, type Consent, type Terms } from '../../src/app/approve.js';
+import type { Plan } from '../../src/app/plan.js';
+import {
+  approvePlan,
+  countToConfirm,
+  refuseIfSentBefore,
+  requireConsent,
+  type Consent,
+  type Terms,
+} from '../../src/app/approve.js';
 import { DEFAULT_BUDGET } from '../../src/core/delivery.js';
 import type { Failure } from '../../src/core/failure.js';
+import { PLAN_REASONS } from '../../src/core/plan.js';
 import { BULK_POLICY } from '../../src/core/policy.js';
 import { FakeClock } from '../support/fake-clock.js';
 import {
@@ -18,7 +27,8 @@ import {
 } from '../support/fixtures.js';
 
 const consent: Consent = { policyAccepted: true, confirmedCount: 2 };
-const plan = { send: 2, digest: 'content', timing: null };
+const nobody = Object.fromEntries(PLAN_REASONS.map((reason) => [reason, 0])) as Plan['skip'];
+const plan = { rows: 2, send: 2, skip: nobody, digest: 'content', timing: null };
 const terms: Terms = { again: false, budget: DEFAULT_BUDGET };
 
 async function drafted(...ids: string[]) {
@@ -78,6 +88,35 @@ describe('approvePlan', () => {
     world.clock.advance(1);
     await refuseIfSentBefore(world, account, 'content');
     await approvePlan(world, account, { ...plan, campaign: 'c3' }, consent, terms);
+  });
+
+  it('asks to confirm everybody of the sheet for a timed send, and has a worker woken for it', async () => {
+    const world = await drafted('c1');
+    const timing = { sendAt: NOW + HOUR, expiresAt: NOW + 2 * HOUR, zone: 'UTC' };
+    const skip = { ...nobody, window_closed: 1, invalid: 1, duplicate: 2 };
+    const timed = { ...plan, rows: 5, send: 1, skip, timing };
+    expect(countToConfirm(timed)).toBe(2);
+    expect(countToConfirm({ ...timed, timing: null })).toBe(1);
+    await approvePlan(world, account, { ...timed, campaign: 'c1' }, consent, terms);
+    world.clock.advance(HOUR);
+    const woken: string[] = [];
+    const attend = (page: string) => {
+      woken.push(page);
+      return Promise.resolve(null);
+    };
+    await world.engine.serve(attend, { clock: world.clock, signal: new AbortController().signal, once: true });
+    expect(woken).toEqual([accountKey]);
+  });
+
+  it('goes on with the campaign of the same key, and refuses other content under it', async () => {
+    const world = await drafted('c1', 'c2', 'c3');
+    const keyed = { ...terms, key: 'nightly' };
+    expect(await approvePlan(world, account, { ...plan, campaign: 'c1' }, consent, keyed)).toBe('c1');
+    expect(await approvePlan(world, account, { ...plan, campaign: 'c2' }, consent, keyed)).toBe('c1');
+    const other = approvePlan(world, account, { ...plan, digest: 'other', campaign: 'c3' }, consent, keyed);
+    await expect(other).rejects.toThrow(/^The key nightly belongs to campaign c1: .* recipients: people\.csv\./);
+    expect(await failureOf(other)).toBe('KEY_USED');
+    expect(await world.store.campaigns()).toHaveLength(1);
   });
 
   it.each([

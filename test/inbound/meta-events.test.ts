@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { readRowMetadata, rowMetadata } from '../../src/core/metadata.js';
 import { epochMs, isMetaBody, readMetaEvents, type IgnoredKind } from '../../src/inbound/meta-events.js';
 
 const PAGE = '102938475601928';
@@ -89,6 +90,7 @@ describe('events that open the window', () => {
   ])('%s', (_, body, opener, openedAt = AT) => {
     expect(readMetaEvents(body)).toEqual({
       openers: [{ accountId: PAGE, userId: USER, openedAt, opener }],
+      echoes: [],
       ignored: {},
     });
   });
@@ -151,7 +153,66 @@ describe('events that do not', () => {
     ['null', null, 'malformed'],
     ['text', 'x', 'malformed'],
   ])('%s', (_, body, kind) => {
-    expect(readMetaEvents(body)).toEqual({ openers: [], ignored: { [kind]: 1 } });
+    expect(readMetaEvents(body)).toEqual({ openers: [], echoes: [], ignored: { [kind]: 1 } });
+  });
+});
+
+describe('echoes', () => {
+  const echo = (message: object, sender: unknown = PAGE, object = 'page', list = 'messaging'): unknown =>
+    messaging(
+      { sender: { id: sender }, recipient: { id: USER }, message: { is_echo: true, mid: 'm_1', ...message } },
+      object,
+      list,
+    );
+  const ours = { metadata: rowMetadata({ campaign: 'c20261121-4f9ak', seq: 17 }) };
+  const taken = { accountId: PAGE, campaign: 'c20261121-4f9ak', seq: 17, messageId: 'm_1' };
+
+  it.each([
+    ['of a message of ours', echo(ours)],
+    ['with its text and its app', echo({ ...ours, text: 'Hi Ann', app_id: 1517776481860111 })],
+    ['that does not say that it is one', echo({ ...ours, is_echo: undefined })],
+    ['on Instagram', echo(ours, PAGE, 'instagram')],
+    ['while another app answers', echo(ours, PAGE, 'page', 'standby')],
+  ])('%s come out, and open no window', (_, body) => {
+    expect(readMetaEvents(body)).toEqual({ openers: [], echoes: [taken], ignored: { echo: 1 } });
+  });
+
+  it.each([
+    ['without metadata', echo({})],
+    ['of another program', echo({ metadata: '{"order":17}' })],
+    ['with a row that is none', echo({ metadata: 'pagecast/c1/0' })],
+    ['with more behind the row', echo({ metadata: 'pagecast/c1/17/x' })],
+    ['with a line break behind the row', echo({ metadata: 'pagecast/c1/17\n' })],
+    ['with a row that is too large', echo({ metadata: 'pagecast/c1/99999999999999999999' })],
+    ['with no campaign', echo({ metadata: 'pagecast//17' })],
+    ['with a campaign of strange letters', echo({ metadata: 'pagecast/c1;--/17' })],
+    ['whose metadata is no text', echo({ metadata: ['pagecast/c1/17'] })],
+    ['without a message id', echo({ ...ours, mid: undefined })],
+    ['with an empty message id', echo({ ...ours, mid: '' })],
+    ['with a message id as a number', echo({ ...ours, mid: 17 })],
+    ['with an endless message id', echo({ ...ours, mid: 'm'.repeat(501) })],
+    ['of another sender', echo(ours, '999999')],
+    ['of a sender as a number', echo(ours, Number(PAGE))],
+  ])('%s are only counted', (_, body) => {
+    expect(readMetaEvents(body)).toEqual({ openers: [], echoes: [], ignored: { echo: 1 } });
+  });
+
+  it('give back every row that metadata can name, and nothing else', () => {
+    const row = fc.record({
+      campaign: fc.stringMatching(/^[A-Za-z0-9_-]{1,64}$/),
+      seq: fc.integer({ min: 1, max: 999_999_999 }),
+    });
+    fc.assert(
+      fc.property(row, (one) => {
+        expect(readRowMetadata(rowMetadata(one))).toEqual(one);
+      }),
+    );
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.jsonValue()), (other) => {
+        const read = readRowMetadata(other);
+        if (read !== null) expect(rowMetadata(read)).toBe(other);
+      }),
+    );
   });
 });
 

@@ -22,8 +22,9 @@ async function read(source: string | Uint8Array | Uint8Array[], options: Partial
 }
 
 async function collect(batches: AsyncIterable<WindowLogBatch>): Promise<WindowLogBatch> {
-  const all: WindowLogBatch = { lines: 0, events: [], problems: [], ignored: {}, otherAccounts: [] };
-  for await (const { lines, events, problems, ignored, otherAccounts } of batches) {
+  const all: WindowLogBatch = { lines: 0, events: [], echoes: [], problems: [], ignored: {}, otherAccounts: [] };
+  for await (const { lines, events, echoes, problems, ignored, otherAccounts } of batches) {
+    all.echoes.push(...echoes);
     all.lines += lines;
     all.events.push(...events);
     all.problems.push(...problems);
@@ -240,6 +241,21 @@ describe('webhook bodies', () => {
     expect(all.ignored).toEqual({ other_account: 1 });
     const several = [body('88888'), body('88888'), body('77777'), body()].join('\n');
     expect((await read(several, { accountId: '99999' })).otherAccounts).toEqual(['88888', '77777']);
+  });
+
+  it('gives the echoes of the account that was asked for, and of no other', async () => {
+    const echo = (account: string, seq: number): string =>
+      body(account, {
+        sender: { id: account },
+        message: { is_echo: true, mid: `m_${seq}`, metadata: `pagecast/c1/${seq}` },
+      });
+    const log = [echo('99999', 1), echo('88888', 2), echo('99999', 3)].join('\n');
+    const all = await read(log, { accountId: '99999' });
+    expect(all).toMatchObject({ events: [], problems: [], ignored: { echo: 3 } });
+    expect(all.echoes).toEqual([
+      { campaign: 'c1', seq: 1, messageId: 'm_1' },
+      { campaign: 'c1', seq: 3, messageId: 'm_3' },
+    ]);
   });
 
   it('refuses the future', async () => {

@@ -424,7 +424,7 @@ describe('graph: configuration', () => {
   it('has registered templates on messenger only', () => {
     const messenger = createGraphProvider(config('https://graph.facebook.com'), machineClock);
     const instagram = createGraphProvider(config('https://graph.facebook.com', { channel: 'instagram' }), machineClock);
-    expect(messenger.capabilities).toEqual({ registeredTemplates: true });
+    expect(messenger.capabilities).toEqual({ registeredTemplates: true, lookup: true });
     expect(instagram.capabilities.registeredTemplates).toBe(false);
   });
 

@@ -1,7 +1,9 @@
 import { living, openLedger, successor } from '../support/fixtures.js';
-import { storeContract } from '../support/store-contract.js';
+import { outcomesContract } from '../support/store-contract-outcomes.js';
+import { scheduleContract } from '../support/store-contract-schedules.js';
+import { storeContract, type StoreUnderTest } from '../support/store-contract.js';
 
-storeContract('SQLite', () => {
+const open = (): Promise<StoreUnderTest> => {
   const { store, engine, as, sql } = openLedger();
   return Promise.resolve({
     store,
@@ -16,4 +18,8 @@ storeContract('SQLite', () => {
       return Promise.resolve();
     },
   });
-});
+};
+
+storeContract('SQLite', open);
+scheduleContract('SQLite', open);
+outcomesContract('SQLite', open);

@@ -1,6 +1,6 @@
 /** A platform with a script: each message arrives and is answered after a latency, and everything that left is kept. */
 import type { DeliveryError, Outcome } from '../../src/core/delivery.js';
-import type { OutgoingMessage, Provider } from '../../src/ports.js';
+import type { Lookup, OutgoingMessage, Provider, ShownMessage } from '../../src/ports.js';
 import type { FakeClock } from './fake-clock.js';
 
 export interface Departure {
@@ -14,6 +14,8 @@ export interface Departure {
 
 export interface Reply {
   outcome?: Outcome | 'throws' | 'nothing';
+  /** Whether the person gets it, whatever the answer says; left out, whoever is told `sent` does. */
+  delivered?: boolean;
   /** How long it takes to connect, before the message leaves; 0 unless told. */
   connecting?: number;
   /** How long the way there takes; 0 unless told. */
@@ -25,8 +27,23 @@ export interface Reply {
 /** @param nth how often this person has been written to, from 1 */
 export type Script = (message: OutgoingMessage, nth: number) => Reply;
 
+/**
+ * What a look into a conversation comes to.
+ * @param shown the conversation as it is, oldest first
+ * @param nth how often anybody has looked, from 1
+ */
+export type Show = (shown: readonly ShownMessage[], userId: string, since: number, nth: number) => Lookup;
+
 export class FakeProvider implements Provider {
-  readonly capabilities = { registeredTemplates: true };
+  readonly capabilities = { registeredTemplates: true, lookup: true };
+  /** What stands in each person's conversation, oldest first: what was delivered, and what a test puts there. */
+  readonly conversations = new Map<string, ShownMessage[]>();
+  /** Every look into a conversation: whose, from when on, and when its calls were made. */
+  readonly looks: { userId: string; since: number; calls: number[] }[] = [];
+  /** How a conversation is shown; in full unless told. */
+  show: Show = (messages) => ({ kind: 'read', messages: [...messages], complete: true });
+  /** How many calls a look takes, and how long each. */
+  look = { calls: 1, ms: 40 };
   /** Every message that was put on the wire, in the order of leaving. */
   readonly departures: Departure[] = [];
   readonly #clock: FakeClock;
@@ -44,17 +61,40 @@ export class FakeProvider implements Provider {
     if (batch.length !== 1 || message === undefined) throw new Error('one message for each call');
     const { userId, metadata } = message;
     const nth = 1 + this.departures.filter((one) => one.userId === userId).length;
-    const { outcome = sent(`m_${metadata}`), connecting = 0, there = 0, back = 30 } = this.#script(message, nth);
+    const reply = this.#script(message, nth);
+    const { outcome = sent(`m_${metadata}`), connecting = 0, there = 0, back = 30 } = reply;
+    const { delivered = typeof outcome === 'object' && outcome.kind === 'sent' } = reply;
     this.#underWay += 1;
     this.mostUnderWay = Math.max(this.mostUnderWay, this.#underWay);
     if (connecting > 0) await this.#clock.sleep(connecting);
     const leftAt = this.#clock.unset();
     this.departures.push({ userId, metadata, text: message.message.text, leftAt, arrivedAt: leftAt + there });
+    if (delivered) {
+      const messageId = typeof outcome === 'object' && outcome.kind === 'sent' ? outcome.messageId : `m_${metadata}`;
+      this.put(userId, { messageId, text: message.message.text ?? '', at: leftAt + there });
+    }
     onWire?.();
     await this.#clock.sleep(there + back);
     this.#underWay -= 1;
     if (outcome === 'throws') throw new TypeError('a fault in the provider');
     return outcome === 'nothing' ? [] : [outcome];
+  }
+
+  /** Something that the account, or the person, wrote. */
+  put(userId: string, message: Omit<ShownMessage, 'fromAccount'> & { fromAccount?: boolean }): void {
+    const before = this.conversations.get(userId) ?? [];
+    this.conversations.set(userId, [...before, { fromAccount: true, ...message }]);
+  }
+
+  async conversation(userId: string, since: number, turn: () => Promise<void>): Promise<Lookup> {
+    const calls: number[] = [];
+    this.looks.push({ userId, since, calls });
+    for (let call = 0; call < this.look.calls; call += 1) {
+      await turn();
+      calls.push(this.#clock.unset());
+      await this.#clock.sleep(this.look.ms);
+    }
+    return this.show(this.conversations.get(userId) ?? [], userId, since, this.looks.length);
   }
 
   close(): Promise<void> {

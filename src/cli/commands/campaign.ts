@@ -1,21 +1,25 @@
 /** `pagecast campaign`: what was sent, what is left, and how to go on. */
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { requireConsent } from '../../app/approve.js';
 import { planRetry, type RetryableState } from '../../app/retry.js';
+import { hasEnded, type Counts } from '../../core/delivery.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import { BULK_POLICY } from '../../core/policy.js';
-import type { Campaign, CampaignSummary } from '../../ports.js';
-import { campaignJson, failureBudget, runAndReport } from '../campaign-run.js';
+import type { Campaign } from '../../ports.js';
+import { campaignJson, failureBudget, findCampaign, runAndReport } from '../campaign-run.js';
 import { askForConsent, type ConsentOptions } from '../consent.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
 import type { RunOptions } from '../options.js';
-import { campaignText, countsLine, plural, policyText, table, time } from '../render.js';
+import { countsLine, plural, policyText, table, time } from '../render.js';
+import { registerReconcile } from './campaign-reconcile.js';
+import { registerReport } from './campaign-report.js';
+import { registerWatch } from './campaign-watch.js';
 
 interface RetryOptions extends RunOptions, ConsentOptions {
   failed?: boolean;
   skipped?: boolean;
-  includeUnknown?: boolean;
+  unknown?: boolean;
 }
 
 export function register(program: Command, launch: Launch): void {
@@ -31,12 +35,21 @@ export function register(program: Command, launch: Launch): void {
     .argument('<campaign>')
     .addHelpText('after', '\nExample:\n  $ pagecast campaign show c20261121-4f9ak --json')
     .action(launch((context: Context, id: string) => show(context, id)));
+  registerReport(campaign, launch);
+  registerReconcile(campaign, launch);
+  registerWatch(campaign, launch);
   campaign
-    .command('report')
-    .description('report on a campaign: who was left out, what failed, what it means and what to do')
+    .command('pause')
+    .description('let a campaign stand still, whichever process runs it; nothing more leaves within a second')
     .argument('<campaign>')
-    .addHelpText('after', '\nExample:\n  $ pagecast campaign report c20261121-4f9ak')
-    .action(launch((context: Context, id: string) => report(context, id)));
+    .addHelpText('after', '\nExample:\n  $ pagecast campaign pause c20261121-4f9ak')
+    .action(launch((context: Context, id: string) => pause(context, id)));
+  campaign
+    .command('cancel')
+    .description('end a campaign, whichever process runs it; who has not got the message is left out')
+    .argument('<campaign>')
+    .addHelpText('after', '\nExample:\n  $ pagecast campaign cancel c20261121-4f9ak')
+    .action(launch((context: Context, id: string) => cancel(context, id)));
   limits(
     campaign
       .command('resume')
@@ -50,7 +63,8 @@ export function register(program: Command, launch: Launch): void {
   )
     .option('--failed', 'those that the platform refused')
     .option('--skipped', 'those that were left out and whose window is open now')
-    .option('--include-unknown', 'those whose outcome is not known; they may get the message a second time')
+    .option('--unknown', 'those whose outcome is not known; they may get the message a second time')
+    .addOption(new Option('--include-unknown', 'the same as --unknown').implies({ unknown: true }).hideHelp())
     .option('--accept-policy', 'accept what the platform says about bulk messages')
     .option('--confirm-count <n>', 'how many people you expect to write to')
     .addHelpText(
@@ -92,54 +106,104 @@ async function list(context: Context): Promise<ExitStatus> {
 }
 
 async function show(context: Context, id: string): Promise<ExitStatus> {
-  return tell(context, id, ({ terminal }, campaign, summary) => {
-    terminal.data(`${campaign.id} is ${campaign.state}: ${countsLine(summary.counts)}.`);
-    if (campaign.state !== 'finished') {
-      terminal.note(`If no other process is at it, go on with: pagecast campaign resume ${id}`);
-    }
-  });
-}
-
-async function report(context: Context, id: string): Promise<ExitStatus> {
-  return tell(context, id, ({ terminal }, campaign, summary) =>
-    terminal.data(campaignText(campaign, summary, terminal.paint)),
-  );
-}
-
-async function tell(
-  context: Context,
-  id: string,
-  print: (context: Context, campaign: Campaign, summary: CampaignSummary) => void,
-): Promise<ExitStatus> {
-  const campaign = await find(context, id);
+  const campaign = await findCampaign(context, id);
   const { store } = await context.store();
   const summary = await store.summary(id);
+  const { terminal } = context;
+  if (terminal.json) {
+    terminal.document(campaignJson(campaign, summary));
+    return EXIT.done;
+  }
+  terminal.data(`${id} is ${campaign.state}: ${countsLine(summary.counts)}.`);
+  const { state, timing } = campaign;
+  if (state === 'scheduled' && timing !== null) {
+    const { timeLines } = await import('../timing.js');
+    terminal.data(['It goes out at', ...timeLines(timing.sendAt, timing.zone)].join('\n'));
+  } else if (!hasEnded(state)) {
+    terminal.note(`If no other process is at it, go on with: pagecast campaign resume ${id}`);
+  }
+  return EXIT.done;
+}
+
+/** What is about to happen, by counts, before it does. */
+async function announce(context: Context, campaign: Campaign, what: (counts: Counts) => string): Promise<void> {
+  const { store } = await context.store();
+  const { counts } = await store.summary(campaign.id);
+  if (!context.terminal.json) context.terminal.note(what(counts));
+}
+
+/** Messages that are already under way come to an outcome all the same. */
+function underWay(counts: Counts): string {
+  return counts.started > 0
+    ? ` ${plural(counts.started, 'message is', 'messages are')} under way and will arrive.`
+    : '';
+}
+
+async function pause(context: Context, id: string): Promise<ExitStatus> {
+  const campaign = await findCampaign(context, id);
+  await announce(context, campaign, (counts) => `Pausing ${id}: ${countsLine(counts)}.${underWay(counts)}`);
+  const { store } = await context.store();
+  await store.pause(id);
+  return tellState(context, id, `${id} is paused. Go on with: pagecast campaign resume ${id}`);
+}
+
+async function cancel(context: Context, id: string): Promise<ExitStatus> {
+  const campaign = await findCampaign(context, id);
+  await announce(
+    context,
+    campaign,
+    (counts) => `Cancelling ${id}: ${plural(counts.queued, 'message')} will not be sent.${underWay(counts)}`,
+  );
+  const { store } = await context.store();
+  await store.cancel(id, context.clock.now());
+  return tellState(context, id, `${id} is cancelled.`);
+}
+
+async function tellState(context: Context, id: string, sentence: string): Promise<ExitStatus> {
+  const { store } = await context.store();
+  const [campaign, summary] = [await findCampaign(context, id), await store.summary(id)];
   if (context.terminal.json) context.terminal.document(campaignJson(campaign, summary));
-  else print(context, campaign, summary);
+  else context.terminal.note(sentence);
   return EXIT.done;
 }
 
 async function resume(context: Context, id: string, options: RunOptions): Promise<ExitStatus> {
-  const campaign = await find(context, id);
-  if (campaign.state === 'finished') {
+  const campaign = await findCampaign(context, id);
+  if (hasEnded(campaign.state)) {
     throw new Failure(
       'CAMPAIGN_STATE',
-      `Campaign ${id} is finished; nothing is left to send.`,
-      `To send again to some: pagecast campaign retry ${id} --failed`,
+      `Campaign ${id} is ${campaign.state}; nothing is left to send.`,
+      `To send again to some: pagecast campaign retry ${id} ${campaign.state === 'finished' ? '--failed' : '--skipped'}`,
     );
   }
+  const { store, engine } = await context.store();
+  if (campaign.state === 'paused' && campaign.startedAt === null && campaign.timing !== null) {
+    await store.reschedule(id);
+    await engine.wake(campaign.account, campaign.timing.sendAt);
+    if (context.clock.now() < campaign.timing.sendAt)
+      return tellState(
+        context,
+        id,
+        `${id} waits for ${time(campaign.timing.sendAt)} again. A worker has to be there: pagecast run`,
+      );
+  }
+  await announce(
+    context,
+    campaign,
+    (counts) => `Going on with ${id}: ${plural(counts.queued + counts.started, 'message')} to go.`,
+  );
   return runAndReport(context, campaign, options);
 }
 
 async function retry(context: Context, id: string, options: RetryOptions): Promise<ExitStatus> {
   failureBudget(options);
-  const campaign = await find(context, id);
+  const campaign = await findCampaign(context, id);
   const states: RetryableState[] = [];
   if (options.failed === true) states.push('failed');
   if (options.skipped === true) states.push('skipped');
-  if (options.includeUnknown === true) states.push('unknown');
+  if (options.unknown === true) states.push('unknown');
   if (states.length === 0) {
-    throw new Failure('USAGE', 'Nothing was chosen.', 'Pass --failed, --skipped or --include-unknown.');
+    throw new Failure('USAGE', 'Nothing was chosen.', 'Pass --failed, --skipped or --unknown.');
   }
 
   const { store } = await context.store();
@@ -157,11 +221,4 @@ async function retry(context: Context, id: string, options: RetryOptions): Promi
   }
   requireConsent(requeue.length, await askForConsent(context, requeue.length, options));
   return runAndReport(context, campaign, { ...options, requeue });
-}
-
-async function find(context: Context, id: string): Promise<Campaign> {
-  const { store } = await context.store();
-  const campaign = await store.campaign(id);
-  if (campaign) return campaign;
-  throw new Failure('CAMPAIGN_UNKNOWN', `There is no campaign ${id}.`, 'List them: pagecast campaign list');
 }

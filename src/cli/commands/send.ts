@@ -1,23 +1,42 @@
 /** `pagecast plan` and `pagecast send`: who would be sent to, and the sending itself. */
 import type { ChalkInstance } from 'chalk';
 import type { Command } from 'commander';
-import { approvePlan, refuseIfSentBefore } from '../../app/approve.js';
-import { planCampaign, type Plan, type RecipientSource } from '../../app/plan.js';
-import { DEFAULT_BUDGET } from '../../core/delivery.js';
+import {
+  approvePlan,
+  countToConfirm,
+  refuseIfSentBefore,
+  requireConsent,
+  requireSameContent,
+  type Terms,
+} from '../../app/approve.js';
+import { planCampaign, shortId, type Plan, type RecipientSource } from '../../app/plan.js';
+import { DEFAULT_BUDGET, hasEnded, NEEDS_A_PERSON, STOP_STATUS } from '../../core/delivery.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import { PAGE_LIMIT } from '../../core/pacing.js';
 import { BULK_POLICY } from '../../core/policy.js';
+import type { Timing } from '../../core/schedule.js';
+import { senderKey } from '../../core/sender.js';
 import type { Template } from '../../core/template.js';
+import type { Campaign, Recurrence } from '../../ports.js';
 import type { AccountConfig } from '../../workspace/config.js';
-import { failureBudget, iso, runAndReport } from '../campaign-run.js';
+import {
+  campaignJson,
+  failureBudget,
+  findCampaign,
+  iso,
+  reportEnded,
+  runAndReport,
+  timingJson,
+} from '../campaign-run.js';
 import { askForConsent } from '../consent.js';
 import type { Context } from '../context.js';
 import { askForMissing } from '../dialogue.js';
 import type { Launch } from '../launch.js';
-import { findingJson } from '../messages.js';
+import { findingJson, publicSentence, sentence } from '../messages.js';
 import { collect, parsePairs, readPace, type RunOptions, type SendOptions } from '../options.js';
 import { ProgressLine } from '../progress.js';
-import { bubble, findingsText, maskId, planText, policyText } from '../render.js';
+import { recurrenceJson } from './schedule.js';
+import { bubble, findingsText, maskId, planText, plural, policyText, time } from '../render.js';
 
 export function register(program: Command, launch: Launch): void {
   const plan = program
@@ -39,6 +58,8 @@ export function register(program: Command, launch: Launch): void {
     .option('--accept-policy', 'accept what the platform says about bulk messages (read it with --dry-run)')
     .option('--confirm-count <n>', 'how many people you expect to write to; anything else stops the send')
     .option('--again', 'send although the same went out less than 24 hours ago')
+    .option('--every <cron>', 'send again and again, such as "0 9 * * 1-5"; --confirm-count is then the most at a time')
+    .option('--campaign-key <key>', 'whoever comes with the same key goes on with the same campaign')
     .option('--max-failures <limit>', 'stop when so many fail: 25, 10% or 25,10% (default: 10 and 10% of the last 200)')
     .option('--strict', 'exit with 5 when people were left out')
     .addHelpText(
@@ -50,7 +71,11 @@ Examples:
   $ pagecast send --template order_update --lang en_US --from acme-page --sheet orders.xlsx --dry-run
   $ pagecast send --template hello --from sandbox --to 7642925849053947 --var name=Ann --var answer=Thanks
   $ pagecast send --template order_update --lang en_US --from acme-page --sheet orders.xlsx \\
-      --accept-policy --confirm-count 1250 --json`,
+      --accept-policy --confirm-count 1250 --json
+  $ pagecast send --template order_update --lang en_US --from acme-page --sheet orders.xlsx \\
+      --at "tomorrow 09:00" --zone Europe/Berlin
+  $ pagecast send --template order_update --lang en_US --from acme-page --sheet orders.xlsx \\
+      --every "0 9 * * 1-5" --zone Europe/Berlin --accept-policy --confirm-count 2000`,
     )
     .action(launch((context: Context, options: SendOptions) => sendCampaign(context, options)));
 }
@@ -64,7 +89,10 @@ function recipients(command: Command): Command {
     .option('--to <id...>', 'a few user IDs instead of a sheet')
     .option('--var <name=value>', "a variable's value for --to (repeatable)", collect)
     .option('--pace <pace>', "at most so many messages: 20/s, 30/m (default: the account's)")
-    .option('--skip-invalid', 'leave rows with faults out instead of refusing the sheet');
+    .option('--skip-invalid', 'leave rows with faults out instead of refusing the sheet')
+    .option('--at <when>', 'send then: "2026-12-01 09:00", "tomorrow 9am", "in 2h" or an ISO time with its offset')
+    .option('--zone <zone>', 'the zone of --at and --every, such as Europe/Berlin')
+    .option('--expires-after <time>', 'if it could not start so long after its time, do not send it (default: 1h)');
 }
 
 interface Request {
@@ -73,6 +101,7 @@ interface Request {
   source: RecipientSource;
   pace: number;
   skipInvalid: boolean;
+  timing: Timing | null;
 }
 
 async function showPlan(context: Context, options: SendOptions): Promise<ExitStatus> {
@@ -86,6 +115,7 @@ async function sendCampaign(context: Context, given: SendOptions): Promise<ExitS
   const options = context.terminal.interactive ? await askForMissing(context, given) : given;
   failureBudget(options);
   const request = await resolveRequest(context, options);
+  if (options.every !== undefined) return sendAgainAndAgain(context, request, options, options.every);
   if (options.dryRun === true) {
     if (!context.terminal.json) printPolicy(context);
     return showPlan(context, options);
@@ -104,27 +134,142 @@ async function sendCampaign(context: Context, given: SendOptions): Promise<ExitS
   if (options.testTo !== undefined) return sendTest(context, request, plan, options.testTo);
 
   const { store, engine } = await context.store();
+  const key = options.campaignKey;
+  const standing = key === undefined ? null : await store.campaignWithKey(key);
+  if (standing) {
+    await store.discard(plan.campaign);
+    requireSameContent(standing, plan.digest);
+    return goOn(context, standing, options);
+  }
+  let approved: string;
   try {
     if (options.again !== true) await refuseIfSentBefore({ store, clock: context.clock }, request.account, plan.digest);
     // What is wrong with the account must come out now: once approved, the campaign would stand in the ledger.
     await context.provider(request.account);
-    if (!context.terminal.json) printPreview(context, plan);
-    const consent = await askForConsent(context, plan.send, options);
-    const terms = { again: options.again === true, budget: failureBudget(options) };
+    if (context.terminal.json) await annotate(context, plan);
+    else await printPreview(context, plan);
+    const consent = await askForConsent(context, countToConfirm(plan), options);
+    const terms: Terms = {
+      again: options.again === true,
+      budget: failureBudget(options),
+      ...(key !== undefined && { key }),
+    };
     const { campaign } = plan;
-    await approvePlan({ store, engine, clock: context.clock }, request.account, { ...plan, campaign }, consent, terms);
+    const world = { store, engine, clock: context.clock };
+    approved = await approvePlan(world, request.account, { ...plan, campaign }, consent, terms);
   } catch (error) {
     await store.discard(plan.campaign);
     throw error;
   }
-  return run(context, plan.campaign, options);
+  const campaign = await findCampaign(context, approved);
+  if (approved !== plan.campaign) return goOn(context, campaign, options);
+  return campaign.timing === null ? runAndReport(context, campaign, options) : tellWhen(context, campaign);
 }
 
-async function run(context: Context, id: string, options: RunOptions): Promise<ExitStatus> {
-  const { store } = await context.store();
-  const campaign = await store.campaign(id);
-  if (!campaign) throw new Failure('CAMPAIGN_UNKNOWN', `There is no campaign ${id}.`);
+/** Goes on with a campaign that was made with the same key, as a job that is run again does. */
+async function goOn(context: Context, campaign: Campaign, options: RunOptions): Promise<ExitStatus> {
+  const { terminal, clock } = context;
+  const { id, state, stop, timing } = campaign;
+  if (!terminal.json) terminal.note(`This key belongs to campaign ${id}, which is ${state}.`);
+  if (hasEnded(state)) return reportEnded(context, campaign, options);
+  if (state === 'scheduled' && timing !== null && clock.now() < timing.sendAt) return tellWhen(context, campaign);
+  if (stop !== null && NEEDS_A_PERSON.includes(stop.cause)) {
+    await reportEnded(context, campaign, options);
+    if (!terminal.json)
+      terminal.note(`It was stopped for safety. When you have looked into it: pagecast campaign resume ${id}`);
+    return STOP_STATUS[stop.cause];
+  }
   return runAndReport(context, campaign, options);
+}
+
+/** Says when a campaign will be sent, and what has to run then. */
+async function tellWhen(context: Context, campaign: Campaign): Promise<ExitStatus> {
+  const { terminal } = context;
+  const { id, timing } = campaign;
+  if (terminal.json || timing === null) {
+    const { store } = await context.store();
+    terminal.document(campaignJson(campaign, await store.summary(id)));
+    return EXIT.done;
+  }
+  const { timeLines } = await import('../timing.js');
+  terminal.data(id);
+  terminal.note(`Campaign ${id} goes out at`);
+  for (const line of timeLines(timing.sendAt, timing.zone)) terminal.note(line);
+  terminal.note(
+    [
+      'to whoever of its people has an open window then. A worker has to be there: pagecast run (or, from cron, pagecast run --once).',
+      `If it cannot start by ${time(timing.expiresAt)}, it is not sent.`,
+      `Changed your mind? pagecast campaign cancel ${id}`,
+    ].join('\n'),
+  );
+  return EXIT.done;
+}
+
+/** Keeps a send that takes place again and again. What it would do first is shown, and checked, like any send. */
+async function sendAgainAndAgain(
+  context: Context,
+  request: Request,
+  options: SendOptions,
+  cron: string,
+): Promise<ExitStatus> {
+  const excluded = [
+    options.at !== undefined && '--at',
+    options.campaignKey !== undefined && '--campaign-key',
+    options.testTo !== undefined && '--test-to',
+  ].filter((flag) => flag !== false);
+  if (excluded.length > 0) throw new Failure('USAGE', `--every does not go with ${excluded.join(' and ')}.`);
+  const { readRepetition, timeLines } = await import('../timing.js');
+  const { zone, expiryMs, next } = readRepetition(context, cron, options);
+  const [first = context.clock.now()] = next;
+  const plan = await makePlan(context, { ...request, timing: { sendAt: first, expiresAt: first + expiryMs, zone } });
+  const { store, engine } = await context.store();
+  if (plan.campaign !== null) await store.discard(plan.campaign);
+  if (plan.campaign === null || options.dryRun === true) return printPlan(context, plan);
+
+  const { terminal, clock, random } = context;
+  await context.provider(request.account);
+  if (!terminal.json) {
+    await printPreview(context, plan);
+    terminal.note(`"${cron}" in ${zone} comes next at`);
+    for (const at of next) terminal.note(timeLines(at, zone)[0] ?? '');
+  }
+  const people = countToConfirm(plan);
+  const consent = await askForConsent(context, people, options);
+  // Sheets grow: a larger number allows for that.
+  requireConsent(people, { ...consent, confirmedCount: Math.min(people, consent.confirmedCount) });
+  const { account, template, source, pace, skipInvalid } = request;
+  const recurrence: Recurrence = {
+    id: shortId('r', clock.now(), random),
+    account: senderKey(account),
+    accountName: account.name,
+    template: { name: template.name, language: template.language },
+    source:
+      source.kind === 'sheet' ? { kind: 'sheet', path: source.path } : { ...source, values: { ...source.values } },
+    pace,
+    skipInvalid,
+    budget: failureBudget(options),
+    policy: BULK_POLICY.version,
+    maxPeople: consent.confirmedCount,
+    cron,
+    zone,
+    expiryMs,
+    createdAt: clock.now(),
+    nextAt: first,
+    last: null,
+  };
+  await store.addRecurrence(recurrence);
+  await engine.wake(recurrence.account, first);
+  if (terminal.json) terminal.document(recurrenceJson(recurrence));
+  else {
+    terminal.data(recurrence.id);
+    terminal.note(
+      [
+        `Each time it is planned and checked anew, for at most ${plural(recurrence.maxPeople, 'person', 'people')}. A worker has to be there: pagecast run`,
+        `See it: pagecast schedule list. End it: pagecast schedule remove ${recurrence.id}`,
+      ].join('\n'),
+    );
+  }
+  return EXIT.done;
 }
 
 /** One message to the sender's own id, as a campaign of its own. */
@@ -139,7 +284,7 @@ async function sendTest(context: Context, request: Request, plan: Plan, userId: 
     );
   }
   const values = Object.fromEntries(plan.variables.map((name, index) => [name, example[index] ?? '']));
-  const test = await makePlan(context, { ...request, source: { kind: 'ids', ids: [userId], values } });
+  const test = await makePlan(context, { ...request, timing: null, source: { kind: 'ids', ids: [userId], values } });
   if (test.campaign === null) return printPlan(context, test);
   if (test.send === 0) {
     await store.discard(test.campaign);
@@ -154,7 +299,7 @@ async function sendTest(context: Context, request: Request, plan: Plan, userId: 
   const { campaign } = test;
   const terms = { again: true, budget: DEFAULT_BUDGET };
   await approvePlan({ store, engine, clock: context.clock }, request.account, { ...test, campaign }, consent, terms);
-  return run(context, test.campaign, {});
+  return runAndReport(context, await findCampaign(context, campaign), {});
 }
 
 async function resolveRequest(context: Context, options: SendOptions): Promise<Request> {
@@ -183,7 +328,11 @@ async function resolveRequest(context: Context, options: SendOptions): Promise<R
       `Choose a pace of at most ${PAGE_LIMIT}/s; 35/s leaves room.`,
     );
   }
-  return { account, template, source, pace, skipInvalid: options.skipInvalid === true };
+  if (options.at === undefined && options.every === undefined && (options.zone ?? options.expiresAfter) !== undefined)
+    throw new Failure('USAGE', '--zone and --expires-after go with --at or --every.');
+  const timing =
+    options.at === undefined ? null : (await import('../timing.js')).readTiming(context, options.at, options);
+  return { account, template, source, pace, skipInvalid: options.skipInvalid === true, timing };
 }
 
 async function makePlan(context: Context, request: Request): Promise<Plan> {
@@ -192,29 +341,26 @@ async function makePlan(context: Context, request: Request): Promise<Plan> {
   const sheets = await context.sheets();
   const progress = await ProgressLine.start(context.terminal, context.clock, 'Checking the recipients');
   try {
-    return await planCampaign(
-      { store, sheets, clock: context.clock, random: context.random },
-      { ...request, window, timing: null },
-    );
+    return await planCampaign({ store, sheets, clock: context.clock, random: context.random }, { ...request, window });
   } finally {
     progress.stop();
   }
 }
 
-function printPlan(context: Context, plan: Plan): ExitStatus {
+async function printPlan(context: Context, plan: Plan): Promise<ExitStatus> {
   const { terminal } = context;
-  const total = Object.values(plan.counts).reduce((sum, count) => sum + count, 0);
+  const { total, words } = await annotate(context, plan);
   if (terminal.json) {
     terminal.document(planJson(plan));
   } else {
-    if (total > 0) terminal.data(findingsText(plan.findings, total, terminal.paint, 20, rowName(plan)));
+    if (total > 0) terminal.data(findingsText(plan.findings, total, terminal.paint, 20, rowName(plan), words));
     if (plan.campaign === null) {
       terminal.data(
         `${terminal.paint.red('Nothing can be sent')} until these faults are mended${plan.recipients > 0 ? ', or with --skip-invalid' : ''}.`,
       );
     } else {
       terminal.data(planText(plan, terminal.paint));
-      printSamples(context, plan, terminal.paint, (text) => terminal.data(text));
+      await printSamples(context, plan, terminal.paint, (text) => terminal.data(text));
     }
   }
   return plan.campaign === null ? EXIT.invalid : EXIT.done;
@@ -232,6 +378,8 @@ function planJson(plan: Plan): object {
     send,
     skip,
     pace,
+    timing: timingJson(plan.timing),
+    earlier: plan.earlier.map(({ at, send: kept }) => ({ at: iso(at), send: kept })),
     startAt: iso(plan.startAt),
     finishAt: iso(plan.finishAt),
     digest,
@@ -242,13 +390,21 @@ function planJson(plan: Plan): object {
 }
 
 /** Before sending: everything goes to stderr, so that stdout holds only the campaign's id. */
-function printPreview(context: Context, plan: Plan): void {
+async function printPreview(context: Context, plan: Plan): Promise<void> {
   const { terminal } = context;
-  const total = Object.values(plan.counts).reduce((sum, count) => sum + count, 0);
-  if (total > 0) terminal.note(findingsText(plan.findings, total, terminal.tint, 5, rowName(plan)));
+  const { total, words } = await annotate(context, plan);
+  if (total > 0) terminal.note(findingsText(plan.findings, total, terminal.tint, 5, rowName(plan), words));
   printPolicy(context);
-  printSamples(context, plan, terminal.tint, (text) => terminal.note(text));
+  await printSamples(context, plan, terminal.tint, (text) => terminal.note(text));
   terminal.note(planText(plan, terminal.tint));
+}
+
+/** Tells GitHub Actions of the findings. @returns how many there are, and the words for a log that others may or may not read */
+async function annotate(context: Context, plan: Plan): Promise<{ total: number; words: typeof sentence }> {
+  const total = Object.values(plan.counts).reduce((sum, count) => sum + count, 0);
+  const github = await context.githubActions();
+  github?.findings(plan.sheet, plan.findings, total);
+  return { total, words: github === null ? sentence : publicSentence };
 }
 
 function printPolicy({ terminal }: Context): void {
@@ -259,7 +415,15 @@ function rowName({ source }: Plan): string {
   return source === 'ids' ? 'ID' : 'row';
 }
 
-function printSamples({ terminal }: Context, plan: Plan, paint: ChalkInstance, print: (text: string) => void): void {
+async function printSamples(
+  context: Context,
+  plan: Plan,
+  paint: ChalkInstance,
+  print: (text: string) => void,
+): Promise<void> {
+  const { terminal } = context;
+  // What one person is told is nobody else's business.
+  if ((await context.githubActions()) !== null) return;
   for (const { row, userId, message } of plan.samples) {
     print(paint.dim(`To ${maskId(userId)} (${rowName(plan)} ${row}):`));
     print(bubble(message, terminal.width, paint));

@@ -8,7 +8,7 @@ import type { Finding } from '../../core/finding.js';
 import { CHANNELS, type Channel, type Template } from '../../core/template.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
-import { findingJson, findingNote } from '../messages.js';
+import { findingJson, findingNote, publicSentence, sentence } from '../messages.js';
 import { findingsText, plural } from '../render.js';
 
 interface SheetOptions {
@@ -108,9 +108,11 @@ async function check(context: Context, file: string, options: SheetOptions): Pro
     limits,
     ...(mark !== undefined && { mark: { path: mark, overwrite: options.force === true, describe: findingNote } }),
   });
+  const github = await context.githubActions();
+  github?.findings(path, report.findings, totalOf(report));
   if (context.terminal.json) context.terminal.document({ ...report, findings: report.findings.map(findingJson) });
   else {
-    printSheetReport(context, report);
+    printSheetReport(context, report, github === null ? sentence : publicSentence);
     if (mark !== undefined && report.rows > 0) context.terminal.note(`Every fault stands beside its row in ${mark}.`);
     else if (!report.ok && report.rows > 0)
       context.terminal.note(`To see every fault beside its row: pagecast sheet check ${file} --mark faults.xlsx`);
@@ -145,9 +147,10 @@ async function isSameFile(one: string, other: string): Promise<boolean> {
   return a !== null && a !== undefined && a.dev === b?.dev && a.ino === b.ino;
 }
 
-export function printSheetReport({ terminal }: Context, report: SheetReport): void {
+/** @param words `publicSentence` where others may read it */
+export function printSheetReport({ terminal }: Context, report: SheetReport, words = sentence): void {
   const { paint } = terminal;
-  const total = Object.values(report.counts).reduce((sum, count) => sum + count, 0);
+  const total = totalOf(report);
   const verdict = report.ok ? paint.green('ok') : paint.red('has faults');
   terminal.data(`${report.file} for ${report.template} (${report.language}): ${verdict}`);
   if (report.rows > 0) terminal.data(`  ${plural(report.rows, 'row')}, ${plural(report.recipients, 'recipient')}`);
@@ -158,7 +161,11 @@ export function printSheetReport({ terminal }: Context, report: SheetReport): vo
         .join(', ')}`,
     );
   }
-  if (total > 0) terminal.data(findingsText(report.findings, total, paint));
+  if (total > 0) terminal.data(findingsText(report.findings, total, paint, 20, 'row', words));
+}
+
+function totalOf({ counts }: SheetReport): number {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0);
 }
 
 function chooseChannel(template: Template, wanted: string | undefined): Channel {

@@ -79,7 +79,7 @@ async function importFile(context: Context, file: string, options: WindowOptions
   const source = file === '-' ? context.terminal.input : context.path(file);
   const batches = readWindowLog(source, { now: context.clock.now(), accountId: account.id, ...(format && { format }) });
   const others = new Set<string>();
-  const report = await importWindows(store, account, noting(batches, others));
+  const report = await importWindows({ store, clock: context.clock }, account, noting(batches, others));
   const ok = report.problems === 0;
   const { other_account: ofOthers = 0, ...passedOver } = report.ignored;
   if (context.terminal.json) {
@@ -88,6 +88,11 @@ async function importFile(context: Context, file: string, options: WindowOptions
     context.terminal.data(
       `${plural(report.events, 'opener')} read, ${plural(report.moved, 'window')} opened or moved forward for ${name}.`,
     );
+    if (report.echoes > 0) {
+      context.terminal.data(
+        `${plural(report.echoes, 'message')} of ours came back; ${plural(report.settled, 'unknown outcome was', 'unknown outcomes were')} settled by that.`,
+      );
+    }
     if (ofOthers > 0) {
       const ids = [...others].slice(0, NAMED_ACCOUNTS).map((id) => clip(id));
       const which = others.size === 1 ? 'another account (id' : 'other accounts (ids';
@@ -106,7 +111,8 @@ async function importFile(context: Context, file: string, options: WindowOptions
     if (report.problems > 0 && report.events > 0)
       context.terminal.note(`${plural(report.problems, 'line')} could not be used; the others were.`);
   }
-  if (report.events === 0) {
+  // A log of nothing but echoes has told something all the same.
+  if (report.events === 0 && report.echoes === 0) {
     throw new Failure(
       'IMPORT_INVALID',
       `${file} holds nothing that opens a window.`,

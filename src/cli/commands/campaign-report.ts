@@ -1,0 +1,208 @@
+/** `pagecast campaign report`: what became of a campaign, on the terminal, as a page and as a workbook. */
+import { writeFile } from 'node:fs/promises';
+import { Option, type Command } from 'commander';
+import { sheetOrigin } from '../../app/make-sheet.js';
+import { reportCampaign, unreached, type CampaignReport, type Unreached } from '../../app/report.js';
+import { explainError, ROW_STATES } from '../../core/delivery.js';
+import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
+import { idHeader } from '../../core/sheet.js';
+import type { MessageRow, Sheets, Store } from '../../ports.js';
+import { iso } from '../campaign-run.js';
+import type { Context } from '../context.js';
+import type { Launch } from '../launch.js';
+import { clip, findingLine } from '../messages.js';
+import { pace, plural, SKIP_TEXT } from '../render.js';
+import { reportJson, reportText } from '../report-text.js';
+
+interface ReportOptions {
+  xlsx?: string;
+  html?: string;
+  overwrite?: boolean;
+  force?: boolean;
+}
+
+/** Adds `report` to `pagecast campaign`. */
+export function registerReport(campaign: Command, launch: Launch): void {
+  campaign
+    .command('report')
+    .description('report on a campaign: who was left out, what failed, what it means and what to do')
+    .argument('<campaign>')
+    .option('--xlsx <file>', 'write a workbook: every row, a new sheet of those who did not get it, the counts')
+    .option('--html <file>', 'write a page with charts that needs nothing else')
+    .option('--overwrite', 'overwrite the files')
+    // What the same option is called elsewhere.
+    .addOption(new Option('--force').hideHelp())
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ pagecast campaign report c20261121-4f9ak\n  $ pagecast campaign report c20261121-4f9ak --html report.html --xlsx report.xlsx',
+    )
+    .action(launch((context: Context, id: string, options: ReportOptions) => report(context, id, options)));
+}
+
+async function report(context: Context, id: string, options: ReportOptions): Promise<ExitStatus> {
+  const { store } = await context.store();
+  const { terminal } = context;
+  const found = await reportCampaign(store, id);
+  const overwrite = options.overwrite === true || options.force === true;
+  const html = fileNamed(context, options.html, '.html');
+  const xlsx = fileNamed(context, options.xlsx, '.xlsx');
+  if (html !== null) {
+    const { reportPage } = await import('../report-page.js');
+    await writePage(html, await reportPage(found, context.clock.now()), overwrite);
+  }
+  const written = xlsx === null ? null : await writeBook(await context.sheets(), store, found, xlsx, overwrite);
+
+  if (terminal.json) {
+    terminal.document({
+      ...reportJson(found),
+      ...(html !== null && { html }),
+      ...(written && { xlsx: { file: xlsx, ...written } }),
+    });
+    return EXIT.done;
+  }
+  terminal.data(reportText(found, terminal.paint));
+  if (html !== null) terminal.note(`Written: ${html}`);
+  if (written) {
+    terminal.note(
+      `Written: ${xlsx ?? ''}, with ${plural(written.rows, 'row')}. Its sheet "Recipients" has ${plural(written.recipients, 'row')} of people who did not get the message, to be mended and sent again.`,
+    );
+  }
+  return EXIT.done;
+}
+
+/** @returns the whole path; null when the option was not given. @throws Failure USAGE */
+function fileNamed(context: Context, file: string | undefined, ending: '.html' | '.xlsx'): string | null {
+  if (file === undefined) return null;
+  if (file.toLowerCase().endsWith(ending)) return context.path(file);
+  throw new Failure(
+    'USAGE',
+    `The file needs a name that ends in ${ending}.`,
+    `Write ${ending.replace('.', '--')} report${ending}.`,
+  );
+}
+
+/** @throws Failure FILE_EXISTS, FILE_UNWRITABLE */
+async function writePage(path: string, page: string, overwrite: boolean): Promise<void> {
+  try {
+    await writeFile(path, page, { flag: overwrite ? 'w' : 'wx' });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST')
+      throw new Failure('FILE_EXISTS', `${path} exists already.`, 'Pass --overwrite, or choose another name.');
+    throw new Failure('FILE_UNWRITABLE', `${path} cannot be written: ${message}`, 'Choose another place.', error);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------- the workbook
+
+/** @returns how many rows the sheets "Report" and "Recipients" have. @throws Failure FILE_EXISTS, FILE_UNWRITABLE */
+async function writeBook(
+  sheets: Sheets,
+  store: Store,
+  found: CampaignReport,
+  path: string,
+  overwrite: boolean,
+): Promise<{ rows: number; recipients: number }> {
+  const { campaign } = found;
+  const people = unreached(store, found);
+  const header = [
+    'Row',
+    idHeader(people.channel),
+    ...campaign.variables,
+    'State',
+    'Why',
+    'What to do',
+    'Window opened by',
+    'Attempts',
+    'Started',
+    'Settled',
+    'Message id',
+  ];
+  async function* everybody(): AsyncIterable<readonly string[]> {
+    for await (const page of store.messages({ campaign: campaign.id })) for (const row of page) yield reportRow(row);
+  }
+  async function* toMend(): AsyncIterable<readonly string[]> {
+    for await (const one of people.rows) yield [...one.cells, mark(one)];
+  }
+  return sheets.exportReport(
+    path,
+    {
+      report: { header, rows: everybody() },
+      recipients: { header: people.header, rows: toMend(), origin: sheetOrigin(campaign.template) },
+      summary: summaryRows(found),
+    },
+    overwrite,
+  );
+}
+
+function reportRow(row: MessageRow): string[] {
+  const { why, advice } = explainRow(row);
+  return [
+    String(row.seq),
+    row.userId,
+    ...row.values,
+    row.state,
+    why,
+    advice,
+    row.opener ?? '',
+    String(row.attempts),
+    iso(row.startedAt) ?? '',
+    iso(row.settledAt) ?? '',
+    row.messageId ?? '',
+  ];
+}
+
+function explainRow({ state, reason, error }: MessageRow): { why: string; advice: string } {
+  if (reason !== null) return { why: SKIP_TEXT[reason], advice: '' };
+  if (error === null || state === 'sent') return { why: '', advice: '' };
+  const { meaning, advice } = explainError(error.code);
+  // The platform's own text names what its errors have in common only by number.
+  return { why: `${meaning} [${error.code}] ${clip(error.message, 200)}`, advice };
+}
+
+function mark({ row, findings, withheldId }: Unreached): string {
+  const lines = findings.map((found) => findingLine(found));
+  if (withheldId !== null) {
+    const about =
+      findings.length > 0
+        ? 'A spreadsheet program may have rounded the id'
+        : 'The row had a fault that text does not show: a number, a date, a formula, or something beside the columns';
+    lines.push(`${about}. Put in the id from its source. It held: ${clip(withheldId)}`);
+  }
+  if (lines.length > 0) return lines.join('\n');
+  const { why, advice } = explainRow(row);
+  return `row ${row.seq}, ${row.state}: ${[why, advice].filter((part) => part !== '').join(' ')}`;
+}
+
+function summaryRows({ campaign, summary, leftOut, problems, openers }: CampaignReport): string[][] {
+  const { counts } = summary;
+  const used = ROW_STATES.filter((state) => counts[state] > 0);
+  return [
+    ['Campaign', campaign.id],
+    ['State', campaign.state],
+    ['Template', `${campaign.template.name} (${campaign.template.language})`],
+    ['Account', campaign.accountName],
+    ['Recipients', campaign.source],
+    ['Pace', pace(campaign.pace)],
+    ['Approved', iso(campaign.approvedAt) ?? ''],
+    ['Started', iso(campaign.startedAt) ?? ''],
+    ['Finished', iso(campaign.finishedAt) ?? ''],
+    [],
+    ['State', 'Rows'],
+    ...ROW_STATES.map((state) => [state, String(counts[state])]),
+    ['total', String(counts.total)],
+    [],
+    ['Left out because', 'Rows', 'After approval'],
+    ...leftOut.map(({ reason, count, sinceApproval }) => [SKIP_TEXT[reason], String(count), String(sinceApproval)]),
+    [],
+    ['Failed or unknown', 'Rows', 'Meaning', 'What to do'],
+    ...problems.map(({ code, count, meaning, advice }) => [code, String(count), meaning, advice]),
+    [],
+    ['Window opened by', ...used, 'total'],
+    ...openers.map((one) => [
+      one.opener ?? 'not known',
+      ...used.map((state) => String(one.counts[state])),
+      String(one.counts.total),
+    ]),
+  ];
+}

@@ -1,0 +1,259 @@
+/** `pagecast run`: the worker that sends what is due, or with --once one pass for cron and CI. */
+import type { Command } from 'commander';
+import { attend, type WorkEvent } from '../../app/attend.js';
+import type { RunResult } from '../../app/run.js';
+import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
+import { dueAt } from '../../core/schedule.js';
+import type { Campaign, OccurrenceResult, Recurrence } from '../../ports.js';
+import { campaignJson, iso, runStatus } from '../campaign-run.js';
+import type { Context } from '../context.js';
+import type { Launch } from '../launch.js';
+import { createLog, type Log } from '../log.js';
+import { countsLine, plural } from '../render.js';
+import { resultText } from './schedule.js';
+
+interface WorkOptions {
+  once?: boolean;
+  logFormat: string;
+  listen?: string;
+  drain: string;
+  strict?: boolean;
+}
+
+/** How often a campaign under way is told of. */
+const TELL_EVERY_MS = 10_000;
+
+export function register(program: Command, launch: Launch): void {
+  program
+    .command('run')
+    .description('send what is due: timed and recurring campaigns, and those whose process died')
+    .option('--once', 'do what is due now, then exit with the status that it came to')
+    .option('--log-format <format>', 'text or json (one object a line), on stderr', 'text')
+    .option('--listen <address>', 'serve /healthz and /metrics on this port or host:port')
+    .option('--drain <time>', 'when told to stop, wait at most so long for messages under way', '30s')
+    .option('--strict', 'with --once: exit with 5 when people were left out')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ pagecast run
+  $ pagecast run --log-format json --listen 9464
+  $ pagecast run --once                       # every minute from cron; docs/schedules.md has the line`,
+    )
+    .action(launch((context: Context, options: WorkOptions) => work(context, options)));
+}
+
+async function work(context: Context, options: WorkOptions): Promise<ExitStatus> {
+  const { terminal, clock } = context;
+  const { readDuration } = await import('../timing.js');
+  const drainMs = readDuration('--drain', options.drain);
+  const once = options.once === true;
+  if (terminal.json && !once)
+    throw new Failure('USAGE', '--json goes with --once.', 'For a worker, pass --log-format json.');
+  const log = createLog(options.logFormat, terminal, clock);
+  const { store, engine } = await context.store();
+  const { window } = await context.workspace();
+  const sheets = await context.sheets();
+  const limits = await context.sheetLimits();
+  const health = options.listen === undefined ? null : await (await import('../health.js')).startHealth(options.listen);
+  const pass = new Pass(options.strict === true);
+  const over = new AbortController();
+  const interruption = context.interruptible(() => {
+    health?.drain();
+    log.info('stopping', `Stopping: waiting up to ${options.drain} for the messages that are under way.`);
+    void clock.sleep(drainMs, over.signal).then(() => {
+      if (over.signal.aborted) return;
+      // What is under way stays `started` in the ledger, and is unknown to whoever comes next.
+      log.warn('drain_over', 'Messages are still under way; their outcome will be unknown.');
+      context.exit(EXIT.tryAgain);
+    });
+  });
+  const tell = new Teller(log, () => clock.monotonic());
+  const onEvent = (event: WorkEvent): void => {
+    health?.record(event);
+    pass.record(event);
+    tell.event(event);
+  };
+
+  try {
+    // The store may know of campaigns that nobody has been told of: from a backup, or from before there were workers.
+    for (const campaign of await store.openCampaigns()) {
+      const at = dueAt(campaign);
+      if (at !== null) await engine.wake(campaign.account, at);
+    }
+    for (const { account, nextAt } of await store.recurrences())
+      if (nextAt !== null) await engine.wake(account, nextAt);
+    if (!once)
+      log.info('ready', `Waiting for what is due${health ? `; ${health.url}/metrics` : ''}. Stop with Ctrl-C.`);
+    const world = {
+      store,
+      engine,
+      sheets,
+      clock,
+      random: context.random,
+      providerFor: async (campaign: Campaign) => context.provider(await context.accountOf(campaign)),
+      namedBy: async (recurrence: Recurrence) => ({
+        account: await context.accountOf(recurrence),
+        template: (await context.template(recurrence.template.name, recurrence.template.language)).template,
+      }),
+    };
+    const request = { window, limits, signal: interruption.signal, onEvent };
+    await engine.serve((account) => attend(world, account, request), { clock, signal: interruption.signal, once });
+  } finally {
+    over.abort();
+    interruption.dispose();
+    await health?.close();
+  }
+  if (once) {
+    const results = pass.results.map((summary) => ({ campaign: summary.campaign, summary }));
+    await (await context.githubActions())?.results(results);
+  }
+  if (terminal.json) terminal.document(pass.json());
+  else if (once) for (const { campaign } of pass.results) terminal.data(campaign.id);
+  if (!once) return EXIT.done;
+  return interruption.signal.aborted ? EXIT.interrupted : pass.status();
+}
+
+/** Everything that one pass came to. */
+class Pass {
+  readonly results: RunResult[] = [];
+  readonly #strict: boolean;
+  readonly #putOff: { campaign: string; error: unknown }[] = [];
+  readonly #occurrences: { schedule: string; at: number; result: OccurrenceResult }[] = [];
+
+  constructor(strict: boolean) {
+    this.#strict = strict;
+  }
+
+  record(event: WorkEvent): void {
+    if (event.kind === 'ended') this.results.push(event.result);
+    // A campaign that another process is running is in good hands.
+    if (event.kind === 'put_off' && !(isBusy(event.error) && event.campaign.state === 'running'))
+      this.#putOff.push({ campaign: event.campaign.id, error: event.error });
+    if (event.kind === 'occurrence')
+      this.#occurrences.push({ schedule: event.recurrence.id, at: event.at, result: event.result });
+  }
+
+  json(): object {
+    return {
+      campaigns: this.results.map((result) => campaignJson(result.campaign, result)),
+      putOff: this.#putOff.map(({ campaign, error }) => ({ campaign, ...described(error) })),
+      occurrences: this.#occurrences.map(({ schedule, at, result }) => ({ schedule, at: iso(at), ...result })),
+    };
+  }
+
+  /** The gravest of all. */
+  status(): ExitStatus {
+    const statuses = [
+      ...this.results.map((result) => runStatus(result, this.#strict)),
+      ...this.#putOff.map(({ error }) => (error instanceof Failure ? error.status : EXIT.internal)),
+      ...this.#occurrences.flatMap(({ result }): ExitStatus[] => (result.kind === 'refused' ? [EXIT.invalid] : [])),
+    ];
+    return GRAVEST_FIRST.find((status) => statuses.includes(status)) ?? EXIT.done;
+  }
+}
+
+const GRAVEST_FIRST: readonly ExitStatus[] = [
+  EXIT.internal,
+  EXIT.unauthorized,
+  EXIT.stopped,
+  EXIT.usage,
+  EXIT.invalid,
+  EXIT.unknownOutcomes,
+  EXIT.someFailed,
+  EXIT.tryAgain,
+  EXIT.interrupted,
+];
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Failure && error.code === 'ACCOUNT_BUSY';
+}
+
+function described(error: unknown): { code: string; message: string; hint: string } {
+  if (error instanceof Failure) return { code: error.code, message: error.message, hint: error.hint };
+  return {
+    code: 'INTERNAL',
+    message: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
+    hint: '',
+  };
+}
+
+/** Turns what happens into log lines. */
+class Teller {
+  readonly #log: Log;
+  readonly #tick: () => number;
+  readonly #toldAt = new Map<string, number>();
+
+  constructor(log: Log, tick: () => number) {
+    this.#log = log;
+    this.#tick = tick;
+  }
+
+  event(event: WorkEvent): void {
+    const log = this.#log;
+    switch (event.kind) {
+      case 'started': {
+        const { id, accountName, template } = event.campaign;
+        this.#toldAt.set(id, this.#tick());
+        log.info('campaign_started', `${id}: sending ${template.name} (${template.language}) from ${accountName}`, {
+          campaign: id,
+          account: accountName,
+        });
+        return;
+      }
+      case 'progress': {
+        const { id, accountName } = event.campaign;
+        if (this.#tick() - (this.#toldAt.get(id) ?? -Infinity) < TELL_EVERY_MS) return;
+        this.#toldAt.set(id, this.#tick());
+        const { counts, waitingMs } = event.progress;
+        const waiting = waitingMs > 0 ? ', waiting for the platform' : '';
+        log.info('campaign_progress', `${id}: ${countsLine(counts)}${waiting}`, {
+          campaign: id,
+          account: accountName,
+          ...counts,
+          waitingMs: Math.round(waitingMs),
+        });
+        return;
+      }
+      case 'ended': {
+        const { campaign, counts, end } = event.result;
+        this.#toldAt.delete(campaign.id);
+        const fields = { campaign: campaign.id, account: campaign.accountName, end, ...counts, stop: campaign.stop };
+        const way = end === 'running' ? 'left to the next worker' : campaign.state;
+        const text = `${campaign.id}: ${way}, ${countsLine(counts)}`;
+        if (campaign.stop) {
+          log.warn(
+            'campaign_ended',
+            `${text}. Stopped (${campaign.stop.cause}): ${campaign.stop.error?.code ?? ''}`,
+            fields,
+          );
+        } else log.info('campaign_ended', text, fields);
+        return;
+      }
+      case 'put_off': {
+        const { id, accountName } = event.campaign;
+        const { code, message, hint } = described(event.error);
+        log.warn('campaign_put_off', `${id}: not now. ${message} ${hint}`.trim(), {
+          campaign: id,
+          account: accountName,
+          code,
+        });
+        return;
+      }
+      case 'missed':
+        log.warn(
+          'occurrences_missed',
+          `${event.recurrence.id}: ${plural(event.count, 'occurrence')} came by while no worker was there; not caught up`,
+          { schedule: event.recurrence.id, count: event.count },
+        );
+        return;
+      case 'occurrence': {
+        const { recurrence, at, result } = event;
+        const fields = { schedule: recurrence.id, at: iso(at), result };
+        const text = `${recurrence.id}: ${resultText(result)}`;
+        if (result.kind === 'campaign') log.info('occurrence', text, fields);
+        else log.warn('occurrence', text, fields);
+      }
+    }
+  }
+}
