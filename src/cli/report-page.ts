@@ -72,25 +72,26 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** For element content and quoted attributes. What neither HTML nor XML can hold becomes a replacement character. */
+/** They turn the order of letters about, so that `gnp.exe` looks like `exe.png`; no language needs them. */
+const OVERRIDES = /[\u202a-\u202e\u2066-\u2069]/g;
+
+/** For element content and quoted attributes. What HTML and XML cannot hold, or nobody should see, is replaced. */
 export function escapeHtml(text: string): string {
   return (
     text
       // eslint-disable-next-line no-control-regex -- control characters are what this is about
       .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufffe\uffff]|\p{Surrogate}/gu, '\ufffd')
+      .replace(OVERRIDES, '\ufffd')
       .replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '')
   );
 }
-
-/** They turn the order of letters about, so that `gnp.exe` looks like `exe.png`; no language needs them. */
-const OVERRIDES = /[\u202a-\u202e\u2066-\u2069]/g;
 
 /**
  * Text from outside: it keeps to itself whatever its direction, and ids in it are masked.
  * @param most how many characters are shown
  */
 function foreign(text: string, most = 300): Markup {
-  const masked = text.replace(OVERRIDES, '\ufffd').replace(/\+?\d{10,}/g, maskId);
+  const masked = text.replace(/\+?\d{10,}/g, maskId);
   const shown = masked.length > most ? `${masked.slice(0, most - 1)}…` : masked;
   return markup`<bdi dir="auto">${shown}</bdi>`;
 }
@@ -122,7 +123,7 @@ function heading(report: CampaignReport, madeAt: number): Markup {
   const { campaign, summary } = report;
   const { counts } = summary;
   const facts: [string, Part][] = [
-    ['Template', markup`${foreign(campaign.template.name)} (${campaign.template.language})`],
+    ['Template', markup`${foreign(campaign.template.name)} (${foreign(campaign.template.language)})`],
     ['Account', foreign(campaign.accountName)],
     ['Recipients', markup`${foreign(campaign.source)}, ${plural(counts.total, 'row')}`],
     ['Pace', pace(campaign.pace)],

@@ -1,6 +1,6 @@
 /** Unknown outcomes: what settles them, what leaves them as they are, and that nobody who got a message gets it again. */
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   DEFAULT_MIN_AGE_MS,
   reconcile,
@@ -11,7 +11,10 @@ import {
   type Unsettled,
 } from '../../src/app/reconcile.js';
 import type { Template } from '../../src/core/template.js';
-import type { Lookup, NewCampaign, ShownMessage } from '../../src/ports.js';
+import type { Clock, Lookup, NewCampaign, ShownMessage } from '../../src/ports.js';
+import { openProvider } from '../../src/providers/index.js';
+import type { SeedInput } from '../../src/sandbox/seed.js';
+import { startSandbox } from '../../src/sandbox/server.js';
 import {
   FakeProvider,
   failure,
@@ -30,6 +33,7 @@ import {
   HOUR,
   MINUTE,
   NOW,
+  openLedger,
   readyCampaign,
   registeredTemplate,
   rows,
@@ -38,6 +42,8 @@ import {
   user,
 } from '../support/fixtures.js';
 import { run, stage, wrote, type Stage } from '../support/fixtures-run.js';
+import { machineClock } from '../support/provider-contract.js';
+import { seededRandom } from '../support/sandbox-harness.js';
 
 const unknown: Reply['outcome'] = { kind: 'unknown', error: failure('TIMEOUT') };
 /** The answer was lost, and the message had arrived. */
@@ -215,12 +221,13 @@ describe('what stays unknown', () => {
   });
 
   it('counts its age from when it became unknown: until then the message could still leave', async () => {
-    const world = await stage(2, () => ({ back: 10 * HOUR }));
-    void run(world, { budget });
-    await new Promise<void>((resolve) => world.clock.at(NOW + HOUR, resolve));
+    const world = await stage(2);
+    const lease = (await world.engine.own(accountKey, NOW))!;
+    await world.store.start(lease, 'c1', NOW);
+    await world.store.record(lease, 'c1', { settled: [], skipped: [], started: [1] }, NOW);
+    world.clock.advance(HOUR);
     // The process is gone, and its row is an hour old.
     const heir = { ...world, ...world.ledger.as(successor) };
-    heir.provider = new FakeProvider(world.clock);
     expect(await look(heir)).toMatchObject({ unknown: 1, stays: { too_recent: 1 } });
     expect(await look(heir, { minAgeMs: 0 })).toMatchObject({ unknown: 1, queued: 1 });
   });
@@ -274,8 +281,8 @@ describe('one message and several rows that may have sent it', () => {
 
 describe('messages that are more than text', () => {
   const buttons: Template = { ...template, buttons: [{ type: 'postback', title: 'Track', payload: 'TRACK' }] };
-  const { body: _, ...withoutBody } = template;
-  const image: Template = { ...withoutBody, media: { type: 'image', url: 'https://shop.example/{{order_no}}.png' } };
+  const image: Template = { ...template, media: { type: 'image', url: 'https://shop.example/{{order_no}}.png' } };
+  delete image.body;
   const replies: Template = { ...template, quickReplies: [{ title: 'Track', payload: 'TRACK' }] };
 
   it.each<[string, Template, Partial<ShownMessage> | null, 'sent' | 'queued' | 'unknown']>([
@@ -317,7 +324,7 @@ describe('windows', () => {
   it('do not matter to a campaign that was cancelled: what was not sent is left out', async () => {
     const world = await stage(2, () => lost);
     const running = run(world, { budget });
-    world.clock.at(NOW + 10, async () => void (await world.store.cancel('c1', NOW)));
+    world.clock.at(NOW + 10, () => world.store.cancel('c1', NOW).then(() => undefined));
     await running;
     world.clock.advance(HOUR);
     expect(await look(world)).toMatchObject({ unknown: 1, queued: 1, left: 0, campaign: { state: 'cancelled' } });
@@ -529,5 +536,85 @@ describe('whatever the platform shows', () => {
       ),
       { numRuns: 60 },
     );
+  });
+});
+
+/** Real time, so many times as fast: what waits for sockets cannot run on a clock that jumps. */
+class FastClock implements Clock {
+  readonly #factor = 20;
+  #skipped = 0;
+
+  now(): number {
+    return Math.floor(NOW + this.monotonic());
+  }
+
+  monotonic(): number {
+    return this.#skipped + machineClock.monotonic() * this.#factor;
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return machineClock.sleep(ms / this.#factor, signal);
+  }
+
+  skip(ms: number): void {
+    this.#skipped += ms;
+  }
+}
+
+describe('over HTTP, against the sandbox', () => {
+  it('finds of every connection that dropped what the person really got, at a rate that is taken', async () => {
+    const PEOPLE = 36;
+    const clock = new FastClock();
+    const people = rows(PEOPLE, () => ({ closesAt: NOW + 23 * HOUR }));
+    const dropped = (rest: number): string[] => people.filter(({ seq }) => seq % 3 === rest).map((one) => one.userId);
+    const seed: SeedInput = {
+      users: people.map(({ userId: id }) => ({ id, opened_at: '-1h' })),
+      faults: [
+        { kind: 'drop', when: 'before', users: dropped(1), times: 1 },
+        { kind: 'drop', when: 'after', users: dropped(2), times: 1 },
+      ],
+      // The sandbox's clock runs as fast as the sender's; the way between them does not.
+      limits: { perSecond: null, conversationsPerSecond: 2 },
+    };
+    const sandbox = await startSandbox({ seed, clock, random: seededRandom(1) });
+    onTestFinished(() => sandbox.close());
+    const { page, url } = sandbox;
+    const provider = openProvider(
+      'sandbox',
+      { channel: 'messenger', id: page.id, token: page.token, baseUrl: url },
+      machineClock,
+    );
+    onTestFinished(() => provider.close());
+    const ledger = openLedger();
+    const { store, engine } = ledger;
+    await store.recordOpeners(
+      accountKey,
+      people.map(({ userId }) => wrote(userId, clock.now() - HOUR)),
+    );
+    await readyCampaign(store, people, {}, clock.now());
+    const world = { store, engine, provider, clock, random: seededRandom(2) };
+
+    await run(world, { budget });
+    const before = await collect(store.messages({ state: 'unknown' }));
+    expect(before).toHaveLength((PEOPLE * 2) / 3);
+    clock.skip(DEFAULT_MIN_AGE_MS);
+
+    const result = await look(world);
+    expect(result).toMatchObject({
+      sent: { echo: 0, conversation: PEOPLE / 3 },
+      queued: PEOPLE / 3,
+      left: 0,
+      end: null,
+    });
+    for (const row of await collect(store.messages({}))) {
+      const [got] = sandbox.state.received(row.userId);
+      expect(row).toMatchObject(
+        got === undefined ? { state: 'queued', messageId: null } : { state: 'sent', messageId: got.mid },
+      );
+    }
+
+    expect(await run(world, { budget })).toMatchObject({ end: 'finished', counts: { sent: PEOPLE } });
+    for (const { userId } of people) expect(sandbox.state.received(userId)).toHaveLength(1);
+    expect(sandbox.state.stats()).toMatchObject({ accepted: PEOPLE, duplicateUsers: 0, byCode: {} });
   });
 });

@@ -10,6 +10,7 @@ import {
   machineClock,
   ReplyServer,
   type CannedReply,
+  type LookupCase,
   type ProviderCase,
 } from '../support/provider-contract.js';
 
@@ -395,6 +396,247 @@ const replies: ProviderCase[] = [
   },
 ];
 
+// ------------------------------------------------------------------------------------------------- conversations
+
+const SINCE = Date.UTC(2026, 10, 21, 12);
+const FIELDS = 'messages.limit(20){id,created_time,from,message}';
+const PAGE_NODE = { id: PAGE, name: 'Acme' };
+const USER_NODE = { id: USER, name: 'Ann' };
+
+/** A message of the Page so many seconds after SINCE. */
+const node = (seconds: number, change: object = {}): Record<string, unknown> => ({
+  id: `m_${seconds}`,
+  created_time: new Date(SINCE + seconds * 1000).toISOString().replace(/\.\d+Z$/, '+0000'),
+  from: PAGE_NODE,
+  message: 'Hi Ann',
+  ...change,
+});
+const shown = (seconds: number, change: object = {}): object => ({
+  messageId: `m_${seconds}`,
+  text: 'Hi Ann',
+  at: SINCE + seconds * 1000,
+  fromAccount: true,
+  ...change,
+});
+const thread = (data: object[], paging?: object): object => ({
+  id: 't_1',
+  messages: { data, ...(paging && { paging }) },
+});
+const found = (...threads: object[]): CannedReply => ({ body: { data: threads } });
+const readAs = (complete: boolean, ...messages: object[]): LookupCase['result'] =>
+  ({ kind: 'read', messages, complete }) as LookupCase['result'];
+const without = (seconds: number): object => {
+  const { id, created_time } = node(seconds);
+  return { id, created_time };
+};
+const many = (count: number, from: number): number[] => Array.from({ length: count }, (_, index) => from - index);
+const conversationsPath = `/v26.0/${PAGE}/conversations`;
+const failedAs = (code: string, message: string, more: object = {}): LookupCase['result'] => ({
+  kind: 'failed',
+  error: traced(code, message),
+  ...more,
+});
+
+const conversations: LookupCase[] = [
+  {
+    label: 'one call finds the conversation and reads it',
+    replies: [found(thread([node(60), node(30, { from: USER_NODE, message: 'Hello' }), node(-600)]))],
+    requests: [
+      {
+        path: conversationsPath,
+        query: { platform: 'messenger', user_id: USER, fields: `id,${FIELDS}`, appsecret_proof: PROOF },
+      },
+    ],
+    result: readAs(true, shown(60), shown(30, { fromAccount: false, text: 'Hello' }), shown(-600)),
+  },
+  {
+    label: 'a platform that does not expand fields is asked for the conversation, then for each message since',
+    replies: [
+      found({ id: 't_1', updated_time: '2026-11-21T12:01:00+0000' }),
+      { body: { id: 't_1', messages: { data: [without(60), without(30), without(-600)] } } },
+      { body: node(60) },
+      { body: node(30, { message: '' }) },
+    ],
+    requests: [
+      { path: conversationsPath, query: { user_id: USER } },
+      { path: '/v26.0/t_1', query: { fields: FIELDS, appsecret_proof: PROOF } },
+      { path: '/v26.0/m_60', query: { fields: 'id,created_time,from,message' } },
+      { path: '/v26.0/m_30', query: {} },
+    ],
+    result: readAs(true, shown(60), shown(30, { text: '' })),
+  },
+  {
+    label: 'a message whose details are not given, because it is deleted or too old, leaves a gap',
+    replies: [
+      found(thread([node(60), without(30), node(-600)])),
+      { status: 400, body: envelope('(#9000001) This message has been deleted.', 9000001) },
+    ],
+    result: readAs(false, shown(60), shown(-600)),
+  },
+  {
+    label: 'a limit that is met on the way ends it',
+    replies: [found(thread([without(60)])), { status: 400, body: envelope('limit', 613) }],
+    result: failedAs('613', 'limit', { pauseMs: 30_000 }),
+  },
+  {
+    label: 'a message of which nothing but its author is shown',
+    replies: [found(thread([node(60, { message: undefined }), node(-600)]))],
+    result: readAs(true, shown(60, { text: null }), shown(-600)),
+  },
+  {
+    label: 'a conversation that begins after the time that was asked for, with no page after it, is all there is',
+    replies: [found(thread([node(60)], { cursors: { before: 'a', after: 'b' } }))],
+    result: readAs(true, shown(60)),
+  },
+  {
+    label: 'a short page is followed by its cursor, and never by the address that the platform gives',
+    replies: [
+      found(thread([node(60)], { cursors: { after: 'QVFI_x-=' }, next: 'https://elsewhere.example/?access_token=x' })),
+      { body: thread([node(30), node(-600)]) },
+    ],
+    requests: [
+      { path: conversationsPath, query: {} },
+      { path: '/v26.0/t_1', query: { fields: 'messages.limit(20).after(QVFI_x-=){id,created_time,from,message}' } },
+    ],
+    result: readAs(true, shown(60), shown(30), shown(-600)),
+  },
+  {
+    label: 'three pages are enough',
+    replies: [
+      found(thread([node(60)], { cursors: { after: 'a' }, next: 'x' })),
+      { body: thread([node(50)], { cursors: { after: 'b' }, next: 'x' }) },
+      { body: thread([node(40)], { cursors: { after: 'c' }, next: 'x' }) },
+    ],
+    result: readAs(false, shown(60), shown(50), shown(40)),
+  },
+  {
+    label: 'a cursor that is none is not followed',
+    replies: [found(thread([node(60)], { cursors: { after: 'a){from}' }, next: 'x' }))],
+    result: readAs(false, shown(60)),
+  },
+  {
+    label: 'twenty messages since then: there may be more',
+    replies: [found(thread(many(20, 60).map((seconds) => node(seconds))))],
+    result: readAs(false, ...many(20, 60).map((seconds) => shown(seconds))),
+  },
+  {
+    label: 'nineteen messages since then and one before: that is all',
+    replies: [found(thread([...many(19, 60).map((seconds) => node(seconds)), node(-1)]))],
+    result: readAs(true, ...many(19, 60).map((seconds) => shown(seconds)), shown(-1)),
+  },
+  {
+    label: 'twenty-five at once, of which the last have no details',
+    replies: [found(thread([...many(20, 60).map((seconds) => node(seconds)), ...many(5, 40).map(without), node(-1)]))],
+    result: readAs(false, ...many(20, 60).map((seconds) => shown(seconds)), shown(-1)),
+  },
+  {
+    label: 'messages that do not come newest first prove nothing',
+    replies: [found(thread([node(30), node(60), node(-600)]))],
+    result: readAs(false, shown(30), shown(60), shown(-600)),
+  },
+  {
+    label: 'times as seconds and milliseconds, as numbers and texts',
+    replies: [
+      found(
+        thread([
+          node(4, { created_time: SINCE / 1000 + 4 }),
+          node(3, { created_time: String(SINCE / 1000 + 3) }),
+          node(2, { created_time: SINCE + 2000 }),
+          node(1, { created_time: '2026-11-21T13:00:01+01:00' }),
+          node(0, { created_time: '2026-11-21T12:00:00Z' }),
+        ]),
+      ),
+    ],
+    result: readAs(true, shown(4), shown(3), shown(2), shown(1), shown(0)),
+  },
+  ...[undefined, '2026-11-21T12:00:00', 'yesterday', 20261121, null].map((created_time): LookupCase => ({
+    label: `a message with the time ${String(created_time)} cannot be placed`,
+    replies: [found(thread([node(60, { created_time }), node(-600)]))],
+    result: readAs(false, shown(-600)),
+  })),
+  {
+    label: 'ids that came as numbers keep their digits, and texts theirs',
+    replies: [
+      {
+        body:
+          `{"data":[{"id":98765432109876543210,"messages":{"data":[{"id":12345678901234567890,"created_time":${SINCE / 1000},` +
+          `"from":{"id":${USER}},"message":"\\"id\\": 12345678901234567890, \\\\"}]}}]}`,
+      },
+    ],
+    result: readAs(true, {
+      messageId: '12345678901234567890',
+      text: '"id": 12345678901234567890, \\',
+      at: SINCE,
+      fromAccount: false,
+    }),
+  },
+  { label: 'no conversation: nothing is proved', replies: [found()], result: readAs(false) },
+  { label: 'a conversation without messages: nothing is proved', replies: [found(thread([]))], result: readAs(false) },
+  {
+    label: 'several conversations: not all is known',
+    replies: [found(thread([node(60), node(-600)]), thread([]))],
+    result: readAs(false, shown(60), shown(-600)),
+  },
+  ...['../me', '..', 't_1?fields=x', '', { a: 1 }].map((id): LookupCase => ({
+    label: `a conversation of the id ${JSON.stringify(id)} is not asked for`,
+    replies: [found({ id })],
+    result: { kind: 'failed', error: { code: 'REPLY_UNREADABLE', message: 'The conversation has no id.' } },
+  })),
+  {
+    label: 'a reply that takes the shape of our own',
+    replies: [{ body: { kind: 'failed', data: 'x' } }],
+    result: readAs(false),
+  },
+  {
+    label: 'the Page is not known to the token',
+    replies: [{ status: 400, body: envelope('Unsupported request', 100, 33) }],
+    result: failedAs('100/33', 'Unsupported request', { stop: 'permission' }),
+  },
+  {
+    label: 'the conversation is not known to the token: that concerns this one alone',
+    replies: [found({ id: 't_1' }), { status: 400, body: envelope('Unsupported request', 100, 33) }],
+    result: failedAs('100/33', 'Unsupported request'),
+  },
+  ...(
+    [
+      [190, { stop: 'token' }],
+      [200, { stop: 'permission' }],
+      [10, { stop: 'permission' }],
+      [368, { stop: 'restricted' }],
+      [80006, { pauseMs: 30_000 }],
+      [4, { pauseMs: 30_000 }],
+      [100, {}],
+      [1, {}],
+      [2, {}],
+      [9000001, {}],
+      [987654, {}],
+    ] as const
+  ).map(([code, more]): LookupCase => ({
+    label: `error ${code}: ${JSON.stringify(more)}`,
+    replies: [{ status: 400, body: envelope('words', code) }],
+    result: failedAs(String(code), 'words', more),
+  })),
+  {
+    label: 'the wait comes from the usage header',
+    replies: [limitedBy(80006, usage({ type: 'messenger', estimated_time_to_regain_access: 3 }))],
+    result: failedAs('80006', 'limit', { pauseMs: 180_000 }),
+  },
+  {
+    label: 'something on the way asks for fewer calls',
+    replies: [{ status: 429, body: '<html>slow down</html>' }],
+    result: {
+      kind: 'failed',
+      error: { code: '429', message: 'Something on the way to the platform asks for fewer calls.' },
+      pauseMs: 30_000,
+    },
+  },
+  {
+    label: 'an error text that repeats everything private',
+    replies: [{ status: 400, body: envelope(`No ${USER} for ${TOKEN} (${PROOF}, ${APP_SECRET})\u001b[2J`, 551) }],
+    result: failedAs('551', 'No …0123 for [secret] ([secret], [secret]) [2J'),
+  },
+];
+
 describeProvider({
   name: 'graph',
   open: (baseUrl, timeoutMs) =>
@@ -403,6 +645,12 @@ describeProvider({
   cases: [...forms, ...table, ...replies],
   message: hello,
   success: { body: SENT },
+  lookup: {
+    userId: USER,
+    since: SINCE,
+    cases: conversations,
+    success: found(thread([node(60), node(-600)])),
+  },
 });
 
 describe('graph: configuration', () => {
@@ -418,6 +666,22 @@ describe('graph: configuration', () => {
     expect(await provider.send([hello])).toEqual([sent]);
     expect(server.seen[0]?.path).toBe(`/proxy/v26.0/${PAGE}/messages`);
     expect(JSON.parse(server.seen[0]?.body ?? '')).not.toHaveProperty('appsecret_proof');
+    await provider.close();
+  });
+
+  it('reads conversations of Instagram, and sends no proof without an app secret', async () => {
+    const provider = createGraphProvider(config(server.url, { channel: 'instagram' }), machineClock);
+    server.seen.length = 0;
+    server.replies.push(
+      found(thread([node(60, { from: { id: '178414000000000' } }), node(-600, { from: USER_NODE })])),
+    );
+    const result = await provider.conversation?.(USER, SINCE, () => Promise.resolve());
+    // The account's own id on Instagram is not the Page's.
+    expect(result).toMatchObject({ messages: [{ fromAccount: true }, { fromAccount: false }], complete: true });
+    const query = new URLSearchParams(server.seen[0]?.path.split('?')[1]);
+    expect(query.get('platform')).toBe('instagram');
+    expect(query.has('appsecret_proof')).toBe(false);
+    expect(server.seen[0]?.headers.authorization).toBe(`Bearer ${TOKEN}`);
     await provider.close();
   });
 

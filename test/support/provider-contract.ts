@@ -10,7 +10,7 @@ import { createServer as createTcpServer, type AddressInfo, type Socket } from '
 import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Outcome } from '../../src/core/delivery.js';
-import type { Clock, OutgoingMessage, Provider } from '../../src/ports.js';
+import type { Clock, Lookup, OutgoingMessage, Provider } from '../../src/ports.js';
 
 export const machineClock: Clock = {
   now: () => Date.now(),
@@ -54,6 +54,24 @@ export interface ProviderCase {
   outcome: Outcome;
 }
 
+export interface LookupCase {
+  label: string;
+  /** One for each request that the provider is to make. */
+  replies: readonly CannedReply[];
+  /** The paths to expect, with their queries taken apart. */
+  requests?: readonly { path: string; query: Record<string, string> }[];
+  result: Lookup;
+}
+
+/** For a provider that can read conversations. */
+export interface LookupContract {
+  userId: string;
+  since: number;
+  cases: readonly LookupCase[];
+  /** A conversation that one request reads. */
+  success: CannedReply;
+}
+
 export interface ProviderContract {
   name: string;
   /** @param timeoutMs how long the provider waits for an answer */
@@ -65,6 +83,7 @@ export interface ProviderContract {
   message: OutgoingMessage;
   /** The platform's word for "sent". */
   success: CannedReply;
+  lookup?: LookupContract;
 }
 
 /** A server on loopback that gives each request the next canned reply. */
@@ -181,7 +200,7 @@ export function expectNothingPrivate(shown: unknown, outgoing: OutgoingMessage, 
 }
 
 export function describeProvider(contract: ProviderContract): void {
-  const { name, open, secrets, cases, message, success } = contract;
+  const { name, open, secrets, cases, message, success, lookup } = contract;
 
   describe(`${name}: the provider contract`, () => {
     const watch = watchConnections();
@@ -328,6 +347,94 @@ export function describeProvider(contract: ProviderContract): void {
       await unused.close();
     });
   });
+
+  if (lookup) describeLookup(contract, lookup);
+}
+
+function describeLookup({ name, open, secrets }: ProviderContract, lookup: LookupContract): void {
+  const { userId, since, cases, success } = lookup;
+
+  describe(`${name}: reading a conversation`, () => {
+    let server: ReplyServer;
+    beforeAll(async () => {
+      server = await ReplyServer.start();
+    });
+    afterAll(() => server.close());
+
+    /** Looks with these replies waiting; all of them must be used, each after a turn of its own. */
+    const look = async (replies: readonly CannedReply[], timeoutMs = 5000, baseUrl = server.url): Promise<Lookup> => {
+      server.seen.length = 0;
+      server.replies.splice(0, Infinity, ...replies);
+      const provider = open(baseUrl, timeoutMs);
+      const turns: number[] = [];
+      try {
+        const result = await provider.conversation?.(userId, since, () => {
+          turns.push(server.seen.length);
+          return Promise.resolve();
+        });
+        expect(server.replies, 'replies that no request asked for').toEqual([]);
+        if (replies.length > 0) expect(turns, 'requests seen before each turn').toEqual([...replies.keys()]);
+        for (const { method, path, body } of server.seen) {
+          expect([method, body]).toEqual(['GET', '']);
+          for (const secret of secrets.slice(0, 2)) expect(path).not.toContain(secret);
+        }
+        if (result?.kind === 'failed') expectNothingPrivate(result, outgoingTo(userId), secrets);
+        return result!;
+      } finally {
+        await provider.close();
+      }
+    };
+
+    it('is something that it says it can do', async () => {
+      const provider = open(server.url, 5000);
+      expect(provider.capabilities.lookup).toBe(true);
+      await provider.close();
+    });
+
+    it.each(cases.map((each) => [each.label, each] as const))('%s', async (_label, each) => {
+      expect(await look(each.replies)).toEqual(each.result);
+      each.requests?.forEach((expected, index) => {
+        const [path, query] = (server.seen[index]?.path ?? '').split('?');
+        expect({ path, query: Object.fromEntries(new URLSearchParams(query)) }).toMatchObject(expected);
+      });
+      if (each.requests) expect(server.seen).toHaveLength(each.requests.length);
+    });
+
+    const faults: [string, CannedReply, string][] = [
+      ['the connection is dropped', { fault: 'drop' }, 'CONNECTION_LOST'],
+      ['the connection is reset', { fault: 'reset' }, 'CONNECTION_LOST'],
+      ['the reply is cut off', { ...success, fault: 'cut' }, 'CONNECTION_LOST'],
+      ['the reply is 50 MB', { fault: 'huge' }, 'REPLY_UNREADABLE'],
+      ['the reply is not HTTP', { fault: 'not_http' }, 'REPLY_UNREADABLE'],
+      ['the reply is an HTML page', { body: '<html>OK</html>' }, 'REPLY_UNREADABLE'],
+      ['the reply is empty', { body: '' }, 'REPLY_UNREADABLE'],
+      ['the reply is not an object', { body: [1] }, 'REPLY_UNREADABLE'],
+      ['a server error has no body', { status: 502 }, 'SERVER_ERROR'],
+      ['a server error shows a conversation', { ...success, status: 500 }, 'SERVER_ERROR'],
+    ];
+    it.each(faults)('%s: nothing is known of the conversation', async (_label, reply, code) => {
+      const result = await look([reply]);
+      expect(result).toEqual({ kind: 'failed', error: { code, message: expect.any(String) as string } });
+    });
+
+    it.each([
+      ['no answer comes in time', { fault: 'hang' }],
+      ['the reply drips and never ends', { fault: 'drip' }],
+    ] as const)('%s', async (_label, reply) => {
+      expect(await look([reply], 40)).toMatchObject({ kind: 'failed', error: { code: 'TIMEOUT' } });
+    });
+
+    it('nobody listens: no other conversation can be read either', async () => {
+      const result = await look([], 5000, `http://127.0.0.1:${await closedPort()}`);
+      expect(result).toMatchObject({ kind: 'failed', error: { code: 'CONNECTION_REFUSED' } });
+      expect(result).toHaveProperty('pauseMs');
+    });
+  });
+}
+
+/** Of a lookup, only whose it is is known to both ends. */
+function outgoingTo(userId: string): OutgoingMessage {
+  return { userId, metadata: '', message: { buttons: [], quickReplies: [] } };
 }
 
 /** A port on which nobody listens. */
