@@ -191,7 +191,7 @@ class Reconciliation {
     for await (const rows of store.messages({ campaign: this.#campaign.id, state: 'unknown' })) {
       for (const row of rows) {
         if (this.#request.signal.aborted) return { kind: 'interrupted' };
-        await this.#heartbeat.check();
+        this.#heartbeat.check();
         const since = earliest(row, this.#campaign);
         const lookup = await provider.conversation(row.userId, since, () => this.#turn()).catch(thrown);
         if (lookup.kind === 'failed') {
@@ -324,7 +324,7 @@ class Reconciliation {
 /** Keeps the account while a call hangs: it may take longer than the lease lasts. */
 class Heartbeat {
   readonly #over = new AbortController();
-  #error: { cause: unknown } | null = null;
+  #error: Error | null = null;
 
   constructor(engine: Engine, clock: Clock, lease: Lease) {
     const beat = async (): Promise<void> => {
@@ -334,13 +334,14 @@ class Heartbeat {
         await engine.renew(lease, clock.now());
       }
     };
-    void beat().catch((cause: unknown) => (this.#error = { cause }));
+    void beat().catch((error: unknown) => {
+      this.#error = error instanceof Error ? error : new Error('The account could not be kept.', { cause: error });
+    });
   }
 
   /** @throws Failure LEASE_LOST, STORE_… */
-  check(): Promise<void> {
-    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it is what the engine threw
-    return this.#error === null ? Promise.resolve() : Promise.reject(this.#error.cause);
+  check(): void {
+    if (this.#error) throw this.#error;
   }
 
   stop(): void {

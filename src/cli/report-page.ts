@@ -90,7 +90,7 @@ export function escapeHtml(text: string): string {
  * Text from outside: it keeps to itself whatever its direction, and ids in it are masked.
  * @param most how many characters are shown
  */
-function foreign(text: string, most = 300): Markup {
+function foreign(text: string, most = 120): Markup {
   const masked = text.replace(/\+?\d{10,}/g, maskId);
   const shown = masked.length > most ? `${masked.slice(0, most - 1)}…` : masked;
   return markup`<bdi dir="auto">${shown}</bdi>`;
@@ -152,7 +152,7 @@ function stopNotice({ stop }: CampaignReport): Markup {
 <h2 id="stopped">Stopped</h2>
 <p>${meaning}</p>
 <p><strong>What to do:</strong> ${advice}</p>
-<p class="note">At ${instant(at)}. ${error ? markup`The platform said: ${foreign(error.message)} <code>${foreign(error.code)}</code>` : NOTHING}</p>
+<p class="note">At ${instant(at)}. ${error ? markup`The platform said: ${foreign(error.message, 300)} (<code>${foreign(error.code)}</code>)` : NOTHING}</p>
 </section>`;
 }
 

@@ -44,7 +44,8 @@ export function timingLines({ campaign, lateMs, rate }: CampaignReport): string[
     );
   }
   if (rate.average !== null) {
-    lines.push(`${rateNumber(rate.average)} messages a second on average, at most ${rate.top} in one second.`);
+    const average = rate.average.toLocaleString('en', { maximumSignificantDigits: 3 });
+    lines.push(`Outcomes came in at ${average}/s on average, at most ${rate.top} in one second.`);
   }
   return lines;
 }
@@ -62,10 +63,6 @@ export function changeLines({ summary: { changed }, windowsClosed }: CampaignRep
     lines.push(`${plural(windowsClosed.afterApproval, 'window')} closed between the approval and the sending.`);
   }
   return lines;
-}
-
-function rateNumber(perSecond: number): string {
-  return perSecond.toLocaleString('en', { maximumSignificantDigits: 3 });
 }
 
 /** A report in JSON: everything that `campaignJson` says, and what was made of it. Instants are ISO 8601 in UTC. */

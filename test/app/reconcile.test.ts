@@ -445,6 +445,17 @@ describe('the account', () => {
     expect(await failureOf(look(world))).toBe('LEASE_LOST');
     expect(await states(world)).toEqual(['queued', 'unknown', 'unknown']);
   });
+
+  it('that somebody else has taken over: nobody else is looked at, even with nothing to write', async () => {
+    const world = await after(30, () => lost);
+    world.provider.show = (_shown, _userId, _since, nth) => {
+      if (nth === 2) void world.ledger.as(successor).engine.own(accountKey, world.clock.now());
+      return { kind: 'read', messages: [], complete: false };
+    };
+    expect(await failureOf(look(world))).toBe('LEASE_LOST');
+    // As soon as the lease was to be renewed.
+    expect(world.provider.looks.length).toBeLessThan(15);
+  });
 });
 
 describe('whatever the platform shows', () => {

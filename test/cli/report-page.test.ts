@@ -1,11 +1,8 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { Chalk } from 'chalk';
-import type { Command } from 'commander';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CampaignReport } from '../../src/app/report.js';
-import { registerReport } from '../../src/cli/commands/campaign-report.js';
-import type { Launch } from '../../src/cli/launch.js';
 import { escapeHtml, reportPage } from '../../src/cli/report-page.js';
 import { reportJson, reportText } from '../../src/cli/report-text.js';
 import { DEFAULT_BUDGET } from '../../src/core/delivery.js';
@@ -17,11 +14,6 @@ import { accountKey, HOUR, living, NOW, readyCampaign, row, rows, template, user
 import { inside } from '../support/process-inside.js';
 import { readPath } from '../support/workbooks.js';
 import { testWorkspace, type TestWorkspace } from '../support/workspace.js';
-
-/** `pagecast campaign` with nothing but `report`. */
-vi.mock('../../src/cli/commands/campaign.js', () => ({
-  register: (program: Command, launch: Launch) => registerReport(program.command('campaign'), launch),
-}));
 
 const XHTML = { 'http://www.w3.org/2000/svg': 'svg' };
 const none = { queued: 0, started: 0, sent: 0, failed: 0, skipped: 0, unknown: 0 };
@@ -260,7 +252,7 @@ describe('the report as text and as JSON', () => {
     expect(lines).toContain('comment  0      3       0        0        3');
     expect(lines).toContain('Of those left out, the approved plan had meant to send to:');
     expect(lines).toContain('2 rows came in that the approved plan had left out.');
-    expect(lines).toContain('1,000 messages a second on average, at most 1004 in one second.');
+    expect(lines).toContain('Outcomes came in at 1,000/s on average, at most 1004 in one second.');
   });
 
   it('keeps what JSON had before, and adds to it', () => {
@@ -329,10 +321,15 @@ describe('pagecast campaign report', () => {
         user(2),
         'Ann',
         'A-2',
-        'row 2, failed: This person is not available (some pages of the platform say: window closed). [551/1545041] This person is not available Leave this person out.',
+        'In the campaign row 2, failed: This person is not available (some pages of the platform say: window closed). [551/1545041: This person is not available]\nLeave this person out.',
       ],
-      [user(3), 'Ann', 'A-3', 'row 3, skipped: their window is shut'],
-      [user(5), null, 'A-5', 'row 5, name: name is empty.'],
+      [
+        user(3),
+        'Ann',
+        'A-3',
+        'In the campaign row 3, skipped: their window is shut (window_closed)\nWait until they write again.',
+      ],
+      [user(5), null, 'A-5', 'In the campaign row 5, skipped: their row has a fault (invalid)\nname: name is empty.'],
     ]);
   });
 

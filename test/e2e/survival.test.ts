@@ -8,15 +8,23 @@ import { describe, expect, it } from 'vitest';
 import type { SeedInput } from '../../src/sandbox/seed.js';
 import { pagecast, pause, sandboxProcess, start, type Running, type SandboxProcess } from '../support/process.js';
 import { seededRandom } from '../support/sandbox-harness.js';
-import { testWorkspace } from '../support/workspace.js';
+import { personId, testWorkspace } from '../support/workspace.js';
 import { SEND, Trial } from '../support/workspace-trial.js';
 
-const KILLS = Number(process.env['PAGECAST_SURVIVAL_KILLS'] ?? 36);
+const KILLS = Number(process.env['PAGECAST_SURVIVAL_KILLS'] ?? 24);
 const TERMS = Math.ceil(KILLS / 4);
-const PEOPLE = 60;
+const PEOPLE = 80;
 const SIDE_BY_SIDE = 4;
+/** More than there will be. */
+const TRIALS = 40 + KILLS;
 
 const TROUBLE: SeedInput = {
+  // They have written, so each has a conversation that can be read.
+  users: Array.from({ length: TRIALS * PEOPLE }, (_, index) => ({
+    id: personId(index),
+    opened_at: new Date(Date.now() - 3_600_000).toISOString(),
+    opener: 'message' as const,
+  })),
   limits: { perSecond: null, conversationsPerSecond: null },
   faults: [
     { kind: 'drop', rate: 0.02 },
@@ -47,8 +55,8 @@ class Survivor {
     const draw = this.#random.next();
     if (campaign.state === 'paused' || campaign.state === 'stopped') return draw < 0.3 ? 'reconcile' : 'resume';
     if (campaign.state === 'finished') return 'reconcile';
-    if (draw < 0.15) return 'pause';
-    return draw < 0.25 && (campaign.rows['unknown'] ?? 0) > 0 ? 'reconcile' : 'work';
+    if (draw < 0.2) return 'pause';
+    return draw < 0.3 && (campaign.rows['unknown'] ?? 0) > 0 ? 'reconcile' : 'work';
   }
 
   begin(phase: Phase): Running {
@@ -109,13 +117,22 @@ describe('a scheduled campaign', () => {
       while (left.SIGKILL + left.SIGTERM > 0) {
         made += 1;
         const number = made;
-        const trial = await Trial.make(sandbox, number % 2 === 0 ? '35/s' : '100/s', PEOPLE, number * PEOPLE);
+        const pace = number % 2 === 0 ? '20/s' : '35/s';
+        const trial = await Trial.make(sandbox, pace, PEOPLE, number * PEOPLE);
         const survivor = new Survivor(trial, random, `trial ${number}`);
-        while (!survivor.isOver() && left.SIGKILL + left.SIGTERM > 0) {
+        // What has been sent is looked into once or twice among kills, and then in peace.
+        let scheduled = 0;
+        for (let looks = 0; looks < 2 && !survivor.isOver() && left.SIGKILL + left.SIGTERM > 0;) {
           const phase = survivor.phase();
+          if (phase === 'reconcile') looks += 1;
           const running = survivor.begin(phase);
           const isWorker = phase === 'work';
-          await Promise.race([running.ended, pause(250 + random.next() * (isWorker ? 2500 : 900))]);
+          // Else most kills would come before anything has begun.
+          if (isWorker && random.next() < 0.7) await trial.underWay(running);
+          else if (!isWorker) await pause(250);
+          await Promise.race([running.ended, pause(random.next() * 1200)]);
+          if (phase === 'schedule' && scheduled > 1) await running.ended;
+          if (phase === 'schedule') scheduled += 1;
           const signal = random.next() * (left.SIGKILL + left.SIGTERM) < left.SIGKILL ? 'SIGKILL' : 'SIGTERM';
           running.kill(signal);
           const ended = await running.ended;

@@ -5,12 +5,13 @@ import { sheetOrigin } from '../../app/make-sheet.js';
 import { reportCampaign, unreached, type CampaignReport, type Unreached } from '../../app/report.js';
 import { explainError, ROW_STATES } from '../../core/delivery.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
+import type { SkipReason } from '../../core/plan.js';
 import { idHeader } from '../../core/sheet.js';
 import type { MessageRow, Sheets, Store } from '../../ports.js';
 import { iso } from '../campaign-run.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
-import { clip, findingLine } from '../messages.js';
+import { clip, sentence } from '../messages.js';
 import { pace, plural, SKIP_TEXT } from '../render.js';
 import { reportJson, reportText } from '../report-text.js';
 
@@ -31,7 +32,7 @@ export function registerReport(campaign: Command, launch: Launch): void {
     .option('--html <file>', 'write a page with charts that needs nothing else')
     .option('--overwrite', 'overwrite the files')
     // What the same option is called elsewhere.
-    .addOption(new Option('--force').hideHelp())
+    .addOption(new Option('--force', 'the same, as other commands call it').hideHelp())
     .addHelpText(
       'after',
       '\nExamples:\n  $ pagecast campaign report c20261121-4f9ak\n  $ pagecast campaign report c20261121-4f9ak --html report.html --xlsx report.xlsx',
@@ -152,26 +153,38 @@ function reportRow(row: MessageRow): string[] {
   ];
 }
 
+const SKIP_ADVICE: Record<SkipReason, string> = {
+  window_closed: 'Wait until they write again.',
+  window_unknown: 'If they wrote, import it: pagecast window import.',
+  window_closes_before_turn: 'Start earlier, or send faster.',
+  opted_out: 'Leave them out.',
+  duplicate: 'Keep one of the rows.',
+  invalid: 'Mend the row.',
+  expired: 'Send it again, to those whose window is open.',
+  cancelled: 'Nothing, unless it is to be sent after all.',
+};
+
 function explainRow({ state, reason, error }: MessageRow): { why: string; advice: string } {
-  if (reason !== null) return { why: SKIP_TEXT[reason], advice: '' };
-  if (error === null || state === 'sent') return { why: '', advice: '' };
+  if (reason !== null) return { why: `${SKIP_TEXT[reason]} (${reason})`, advice: SKIP_ADVICE[reason] };
+  // Also a row that was sent may have an error: that of an earlier attempt.
+  if (error === null || (state !== 'failed' && state !== 'unknown')) return { why: '', advice: '' };
   const { meaning, advice } = explainError(error.code);
-  // The platform's own text names what its errors have in common only by number.
-  return { why: `${meaning} [${error.code}] ${clip(error.message, 200)}`, advice };
+  return { why: `${meaning} [${error.code}: ${clip(error.message, 200)}]`, advice };
 }
 
+/** Why a person is on the new sheet; the row is that of the campaign, which is another one here. */
 function mark({ row, findings, withheldId }: Unreached): string {
-  const lines = findings.map((found) => findingLine(found));
+  const { why, advice } = explainRow(row);
+  const lines = [`In the campaign row ${row.seq}, ${row.state}: ${why}`];
+  lines.push(...findings.map((found) => `${found.column ?? 'The row'}: ${sentence(found)}`));
   if (withheldId !== null) {
     const about =
       findings.length > 0
-        ? 'A spreadsheet program may have rounded the id'
-        : 'The row had a fault that text does not show: a number, a date, a formula, or something beside the columns';
-    lines.push(`${about}. Put in the id from its source. It held: ${clip(withheldId)}`);
-  }
-  if (lines.length > 0) return lines.join('\n');
-  const { why, advice } = explainRow(row);
-  return `row ${row.seq}, ${row.state}: ${[why, advice].filter((part) => part !== '').join(' ')}`;
+        ? 'A spreadsheet program may have rounded the id.'
+        : 'Its fault cannot be seen in a text: a number, a date, a formula, or something beside the columns.';
+    lines.push(`${about} Put in the id from its source. It held: ${clip(withheldId)}`);
+  } else if (findings.length === 0) lines.push(advice);
+  return lines.join('\n');
 }
 
 function summaryRows({ campaign, summary, leftOut, problems, openers }: CampaignReport): string[][] {

@@ -217,7 +217,10 @@ async function sendAgainAndAgain(
     options.campaignKey !== undefined && '--campaign-key',
     options.testTo !== undefined && '--test-to',
   ].filter((flag) => flag !== false);
-  if (excluded.length > 0) throw new Failure('USAGE', `--every does not go with ${excluded.join(' and ')}.`);
+  if (excluded.length > 0) {
+    const hint = 'Each time is a campaign of its own, at the times that the cron gives.';
+    throw new Failure('USAGE', `--every does not go with ${excluded.join(' and ')}.`, hint);
+  }
   const { readRepetition, timeLines } = await import('../timing.js');
   const { zone, expiryMs, next } = readRepetition(context, cron, options);
   const [first = context.clock.now()] = next;
@@ -329,7 +332,7 @@ async function resolveRequest(context: Context, options: SendOptions): Promise<R
     );
   }
   if (options.at === undefined && options.every === undefined && (options.zone ?? options.expiresAfter) !== undefined)
-    throw new Failure('USAGE', '--zone and --expires-after go with --at or --every.');
+    throw new Failure('USAGE', '--zone and --expires-after go with a time.', 'Pass --at or --every as well.');
   const timing =
     options.at === undefined ? null : (await import('../timing.js')).readTiming(context, options.at, options);
   return { account, template, source, pace, skipInvalid: options.skipInvalid === true, timing };
