@@ -1,22 +1,13 @@
 /** Writes the workbook about a campaign: what became of each recipient, who may be sent to again, and the counts. */
-import { createWriteStream } from 'node:fs';
-import { setImmediate as yieldToWriter } from 'node:timers/promises';
 import type ExcelJS from 'exceljs';
 import { Failure } from '../core/failure.js';
 import { MARK_HEADER } from '../core/sheet.js';
 import type { Sheets } from '../ports.js';
-import { NewFile } from './new-file.js';
-import { ORIGIN_FORMAT, ORIGIN_SHEET, RECIPIENTS_SHEET } from './workbook-names.js';
+import { addOriginSheet, escapeText, LAST_ROW, setText, solid, StreamedWorkbook, TEXT } from './streamed-workbook.js';
+import { RECIPIENTS_SHEET } from './workbook-names.js';
 
 type Book = Parameters<Sheets['exportReport']>[1];
 
-const LAST_ROW = 1_048_576;
-/** With 200 rows at a time exceljs writes faster than the zip library packs, and a million rows wait in 500 MB. */
-const YIELD_ROWS = 20;
-/** What an Excel cell can hold; a longer text would make Excel call the file damaged. */
-const CELL_CHARACTERS = 32_767;
-/** The format that keeps Excel from reading digits as a number, which would cut an id to 15 of them. */
-const TEXT = '@';
 const HEADER_STYLE: Partial<ExcelJS.Style> = { numFmt: TEXT, font: { bold: true }, fill: solid('FFDDE7F3') };
 const MARK_STYLE: Partial<ExcelJS.Style> = {
   numFmt: TEXT,
@@ -30,50 +21,32 @@ export async function exportReport(
   { report, recipients, summary }: Book,
   overwrite: boolean,
 ): Promise<{ rows: number; recipients: number }> {
-  const { default: exceljs } = await import('exceljs');
-  const file = await NewFile.begin(path, overwrite);
-  const stream = createWriteStream(file.temporary, { flush: true });
-  const closed = new Promise<void>((resolve) => stream.once('close', resolve));
-  // exceljs does not listen for errors before its last step, and a full disk may be met at the first.
-  const failed = new Promise<never>((_, reject) => stream.once('error', reject));
-  failed.catch(() => undefined);
+  const stream = await StreamedWorkbook.begin(path, overwrite);
+  const { workbook } = stream;
+  const pace = async (count: number): Promise<void> => {
+    if (count >= LAST_ROW) throw tooLong(path);
+    await stream.pace();
+  };
+  let written: { rows: number; recipients: number };
   try {
-    const workbook = new exceljs.stream.xlsx.WorkbookWriter({ stream, useStyles: true, useSharedStrings: false });
-    workbook.creator = 'pagecast';
-    workbook.lastModifiedBy = 'pagecast';
-    const pace = async (count: number): Promise<void> => {
-      if (count >= LAST_ROW) throw tooLong(path);
-      if (count % YIELD_ROWS !== 0) return;
-      await yieldToWriter();
-      if (stream.errored) throw stream.errored;
-    };
     // One sheet after the other: exceljs would keep all of a second one in memory while the first is being written.
-    const work = async () => {
-      const rows = await addTable(workbook, 'Report', report, pace);
-      const people = await addTable(
-        workbook,
-        RECIPIENTS_SHEET,
-        { header: [...recipients.header, MARK_HEADER], rows: recipients.rows },
-        pace,
-        recipients.header.length,
-      );
-      addTexts(workbook.addWorksheet('Summary'), summary);
-      addTexts(workbook.addWorksheet(ORIGIN_SHEET, { state: 'veryHidden' }), [
-        ['format', ORIGIN_FORMAT],
-        ...Object.entries(recipients.origin as unknown as Record<string, string>),
-      ]);
-      await workbook.commit();
-      await closed;
-      return { rows, recipients: people };
-    };
-    const written = await Promise.race([work(), failed]);
-    await file.keep();
-    return written;
+    const rows = await addTable(workbook, 'Report', report, pace);
+    const people = await addTable(
+      workbook,
+      RECIPIENTS_SHEET,
+      { header: [...recipients.header, MARK_HEADER], rows: recipients.rows },
+      pace,
+      recipients.header.length,
+    );
+    addTexts(workbook.addWorksheet('Summary'), summary);
+    addOriginSheet(workbook, recipients.origin);
+    written = { rows, recipients: people };
   } catch (error) {
-    stream.destroy();
-    await file.discard();
-    throw file.failure(error);
+    await stream.abandon();
+    throw error;
   }
+  await stream.finish();
+  return written;
 }
 
 function tooLong(path: string): Failure {
@@ -142,35 +115,4 @@ function addTexts(sheet: ExcelJS.Worksheet, rows: readonly (readonly string[])[]
     row.commit();
   });
   (sheet as unknown as { commit(): void }).commit();
-}
-
-// ------------------------------------------------------------------------------------------------ as in workbook-writer.ts
-
-function setText(cell: ExcelJS.Cell, text: string): void {
-  cell.value = escapeText(cut(text, CELL_CHARACTERS));
-}
-
-/** At most so many UTF-16 units, without leaving half a surrogate pair. */
-function cut(text: string, length: number): string {
-  return text.length <= length ? text : text.slice(0, length - 1).replace(/[\ud800-\udbff]$/, '') + '…';
-}
-
-/**
- * What XML cannot hold, or would change, in the spelling of workbooks: control characters, and the line breaks that XML
- * turns into others. A text that already looks like that spelling is kept apart from it.
- */
-function escapeText(text: string): string {
-  return (
-    text
-      .replace(/\p{Surrogate}/gu, '\ufffd')
-      .replace(/_(?=x[0-9A-Fa-f]{4}_)/g, '_x005F_')
-      // eslint-disable-next-line no-control-regex -- control characters are what this is about
-      .replace(/[\u0000-\u0008\u000b-\u001f\u007f\ufffe\uffff]/g, (character) => {
-        return `_x${character.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}_`;
-      })
-  );
-}
-
-function solid(argb: string): ExcelJS.FillPattern {
-  return { type: 'pattern', pattern: 'solid', fgColor: { argb } };
 }

@@ -348,7 +348,7 @@ describe('pagecast campaign report', () => {
     const args = ['campaign', 'report', 'c1', option, file, '--json'];
     expect((await inside(workspace, args)).error).toMatchObject({ code: 'FILE_EXISTS' });
     expect(await readFile(workspace.path(file), 'utf8')).toBe('mine');
-    expect((await inside(workspace, [...args, '--overwrite'])).status).toBe(0);
+    expect((await inside(workspace, [...args, '--force'])).status).toBe(0);
     expect(await readFile(workspace.path(file), 'latin1')).not.toBe('mine');
   });
 

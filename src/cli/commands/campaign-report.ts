@@ -1,6 +1,6 @@
 /** `pagecast campaign report`: what became of a campaign, on the terminal, as a page and as a workbook. */
 import { writeFile } from 'node:fs/promises';
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import { sheetOrigin } from '../../app/make-sheet.js';
 import { reportCampaign, unreached, type CampaignReport, type Unreached } from '../../app/report.js';
 import { explainError, ROW_STATES } from '../../core/delivery.js';
@@ -18,7 +18,6 @@ import { reportJson, reportText } from '../report-text.js';
 interface ReportOptions {
   xlsx?: string;
   html?: string;
-  overwrite?: boolean;
   force?: boolean;
 }
 
@@ -30,9 +29,7 @@ export function registerReport(campaign: Command, launch: Launch): void {
     .argument('<campaign>')
     .option('--xlsx <file>', 'write a workbook: every row, a new sheet of those who did not get it, the counts')
     .option('--html <file>', 'write a page with charts that needs nothing else')
-    .option('--overwrite', 'overwrite the files')
-    // What the same option is called elsewhere.
-    .addOption(new Option('--force', 'the same, as other commands call it').hideHelp())
+    .option('--force', 'overwrite the files')
     .addHelpText(
       'after',
       '\nExamples:\n  $ pagecast campaign report c20261121-4f9ak\n  $ pagecast campaign report c20261121-4f9ak --html report.html --xlsx report.xlsx',
@@ -44,7 +41,7 @@ async function report(context: Context, id: string, options: ReportOptions): Pro
   const { store } = await context.store();
   const { terminal } = context;
   const found = await reportCampaign(store, id);
-  const overwrite = options.overwrite === true || options.force === true;
+  const overwrite = options.force === true;
   const html = fileNamed(context, options.html, '.html');
   const xlsx = fileNamed(context, options.xlsx, '.xlsx');
   if (html !== null) {
