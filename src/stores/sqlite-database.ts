@@ -86,7 +86,9 @@ export class SqliteDatabase {
   }
 
   #inode(): bigint | null {
-    return this.#path === ':memory:' ? null : (statSync(this.#path, { bigint: true, throwIfNoEntry: false })?.ino ?? -1n);
+    return this.#path === ':memory:'
+      ? null
+      : (statSync(this.#path, { bigint: true, throwIfNoEntry: false })?.ino ?? -1n);
   }
 
   /** A file that was removed can still be written to, but nobody will ever read what was written. */
