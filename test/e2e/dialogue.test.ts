@@ -80,6 +80,41 @@ describe.skipIf(!HAS_TMUX)('the dialogue', () => {
     expect({ accepted, duplicates }).toEqual({ accepted: 28, duplicates: [] });
   });
 
+  it('sets a time, refuses one that has passed, and has a worker send it', async () => {
+    const { sandbox, workspace } = await ready();
+    const screen = terminal(workspace, ['send', '--lang', 'en_US', '--from', 'page']);
+    await chooses(screen, 'Which template?', 'order_update');
+    await chooses(screen, 'When should it be sent?', 'At a set time');
+    await screen.sees('At what time?');
+    screen.answers('2020-01-01 09:00');
+    await screen.sees(/not in the future|has passed|in the past/);
+    screen.presses('C-u');
+    screen.answers('in 10 seconds');
+    await chooses(screen, 'Where do the recipients come from?', 'A workbook that is filled in');
+    await screen.sees('The filled-in workbook');
+    screen.answers('orders.csv');
+    await screen.sees('do you accept the policy?');
+    screen.answers('y');
+    // Everybody of the sheet may get it, if they write until then.
+    await screen.sees('To send to 30 people, type the number:');
+    screen.answers('30');
+    await screen.sees(/Campaign \S+ goes out at/);
+    expect(await screen.status()).toBe(0);
+    expect((await sandbox.stats()).accepted).toBe(0);
+    const ledger = new Ledger(workspace);
+    expect(ledger.campaign()).toMatchObject({ state: 'scheduled', total: 30 });
+    await until(
+      'the worker has sent it',
+      async () => {
+        await pagecast(workspace, ['run', '--once']);
+        return ledger.campaign()?.state === 'finished';
+      },
+      40_000,
+    );
+    ledger.close();
+    expect((await sandbox.stats()).accepted).toBe(28);
+  });
+
   it('makes a workbook, takes typed-in ids, and shows one language at a time', async () => {
     const { sandbox, workspace } = await ready();
     const screen = terminal(workspace, ['send', '--lang', 'en_US', '--from', 'page']);
