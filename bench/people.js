@@ -44,11 +44,12 @@ export async function makeCampaign(store, id, size, pace) {
     source: '',
     pace,
     variables: ['name', 'order_no'],
+    timing: null,
   });
   const row = { reason: null, closesAt: now + 86_000_000, opener: 'message' };
   await store.stage(
     id,
     indexes.map((index) => ({ ...row, seq: index, userId: userId(index), values: values(index) })),
   );
-  await store.approve(id, { digest: id, policy: '', again: true, now });
+  await store.approve(id, { digest: id, policy: '', again: true, budget: { count: 10, share: 0.1 }, now });
 }

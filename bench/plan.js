@@ -68,6 +68,7 @@ async function plan() {
       window: DEFAULT_WINDOW,
       pace: 35,
       skipInvalid: false,
+      timing: null,
     },
   );
   const ms = Math.round(performance.now() - startedAt);

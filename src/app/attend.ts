@@ -73,11 +73,15 @@ export async function attend(world: AttendWorld, account: string, request: Atten
     if (signal.aborted) return clock.now();
     const campaign = await nextDue(store, account, clock.now(), putOff);
     if (campaign === null) break;
-    onEvent({ kind: 'started', campaign });
+    let started = false;
+    const onProgress = (progress: Progress): void => {
+      if (!started) onEvent({ kind: 'started', campaign });
+      started = true;
+      onEvent({ kind: 'progress', campaign, progress });
+    };
     try {
       const provider = await world.providerFor(campaign);
       const { budget, id } = campaign;
-      const onProgress = (progress: Progress): void => onEvent({ kind: 'progress', campaign, progress });
       const result = await runCampaign(
         { ...world, provider },
         { campaign: id, window: request.window, budget, signal, onAbort: 'leave', onProgress },

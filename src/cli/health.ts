@@ -86,7 +86,6 @@ class Metrics {
   record(event: WorkEvent): void {
     switch (event.kind) {
       case 'started':
-        this.#running.inc();
         break;
       case 'progress':
         this.#count(event.campaign.id, event.campaign.accountName, event.progress.counts);
@@ -114,6 +113,7 @@ class Metrics {
   #count(campaign: string, account: string, counts: Counts): void {
     const before = this.#counted.get(campaign);
     this.#counted.set(campaign, { ...counts });
+    this.#running.set(this.#counted.size);
     this.#queued.set({ account }, counts.queued);
     // What stood in the ledger before this run is nobody's news.
     if (before === undefined) return;
@@ -126,6 +126,6 @@ class Metrics {
   #over(campaign: string, account: string): void {
     this.#counted.delete(campaign);
     this.#queued.set({ account }, 0);
-    this.#running.dec();
+    this.#running.set(this.#counted.size);
   }
 }

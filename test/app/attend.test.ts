@@ -159,7 +159,7 @@ describe('attend', () => {
       signal: new AbortController().signal,
       onEvent: ({ kind }) => events.push(kind),
     });
-    expect(events.filter((kind) => kind !== 'progress')).toEqual(['started', 'put_off', 'started', 'ended']);
+    expect(events.filter((kind) => kind !== 'progress')).toEqual(['put_off', 'started', 'ended']);
     expect(next).toBe(here.clock.now() + MINUTE);
   });
 

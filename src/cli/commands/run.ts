@@ -183,6 +183,8 @@ class Teller {
   readonly #log: Log;
   readonly #tick: () => number;
   readonly #toldAt = new Map<string, number>();
+  /** Why a campaign was put off, which is told once: it is tried again every few seconds. */
+  readonly #putOff = new Map<string, string>();
 
   constructor(log: Log, tick: () => number) {
     this.#log = log;
@@ -195,6 +197,7 @@ class Teller {
       case 'started': {
         const { id, accountName, template } = event.campaign;
         this.#toldAt.set(id, this.#tick());
+        this.#putOff.delete(id);
         log.info('campaign_started', `${id}: sending ${template.name} (${template.language}) from ${accountName}`, {
           campaign: id,
           account: accountName,
@@ -233,6 +236,8 @@ class Teller {
       case 'put_off': {
         const { id, accountName } = event.campaign;
         const { code, message, hint } = described(event.error);
+        if (this.#putOff.get(id) === code) return;
+        this.#putOff.set(id, code);
         log.warn('campaign_put_off', `${id}: not now. ${message} ${hint}`.trim(), {
           campaign: id,
           account: accountName,
