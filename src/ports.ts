@@ -257,7 +257,7 @@ export interface Campaign {
   /** The recurrence and the occurrence that it was made for; null for one that somebody sent. */
   occurrence: Occurrence | null;
   budget: FailureBudget;
-  /** Why it stands still; null unless stopped. */
+  /** Why it stands still; null unless it was stopped, or paused by somebody else than its own run. */
   stop: { cause: StopCause; error: DeliveryError | null; at: number } | null;
   /** Of the recipients and their values, in any order. */
   digest: string;
@@ -444,7 +444,11 @@ export interface Store {
   discard(plan: string): Promise<void>;
   /** The newest campaign with this content that was approved, or sent anything, since then. */
   sentBefore(account: string, digest: string, since: number): Promise<Campaign | null>;
-  /** Makes a plan a campaign: `ready`, or `scheduled` when it has a time. @returns why not; null when it is one now */
+  /**
+   * Makes a plan a campaign: `ready`, or `scheduled` when it has a time.
+   * @returns why not; null when it is one now
+   * @throws Failure RECURRENCE_UNKNOWN for an occurrence of one that has ended meanwhile
+   */
   approve(plan: string, approval: Approval): Promise<Refusal | null>;
 
   /** Writes down how rows stand at the time of sending. @throws Failure CAMPAIGN_STATE, LEASE_LOST unless `scheduled` */
@@ -454,14 +458,18 @@ export interface Store {
   /** Ends a campaign that waited too long: what is queued is left out. @throws Failure CAMPAIGN_STATE, LEASE_LOST */
   expire(lease: Lease, campaign: string, now: number): Promise<void>;
   /** Lets a campaign stand still, whoever runs it: a run sees it with its next step. @throws Failure CAMPAIGN_STATE */
-  pause(campaign: string): Promise<void>;
+  pause(campaign: string, now: number): Promise<void>;
   /** Lets a paused campaign wait for its time again. @throws Failure CAMPAIGN_STATE */
   reschedule(campaign: string): Promise<void>;
   /** Ends a campaign, whoever runs it: what is queued is left out. @returns how many were @throws Failure CAMPAIGN_STATE */
   cancel(campaign: string, now: number): Promise<number>;
 
-  /** Marks a campaign running. @throws Failure CAMPAIGN_STATE, LEASE_LOST */
-  start(lease: Lease, campaign: string, now: number): Promise<void>;
+  /**
+   * Marks a campaign running.
+   * @param seen how the campaign was when it was decided to start it: what somebody has done since then counts more
+   * @throws Failure CAMPAIGN_STATE, LEASE_LOST
+   */
+  start(lease: Lease, campaign: string, now: number, seen?: Pick<Campaign, 'state' | 'stop'>): Promise<void>;
   /** The next rows to send, in order. */
   next(campaign: string, limit: number, now: number): Promise<QueuedRow[]>;
   /** When the first row that waits for another attempt may be tried; null when none waits. */
@@ -481,7 +489,10 @@ export interface Store {
    */
   requeue(lease: Lease, campaign: string, rows: readonly RequeuedRow[]): Promise<void>;
 
-  /** Keeps what came back of our messages; a row whose outcome was unknown is `sent`. @returns how many such rows */
+  /**
+   * Keeps what came back of our messages. A row that was attempted is `sent`, whatever was thought of it; one that is under
+   * way will be, unless its answer comes. @returns how many rows were settled by it
+   */
   recordEchoes(account: string, echoes: readonly Echo[], now: number): Promise<number>;
   /** The echoes that came in for rows whose outcome is unknown. */
   echoes(campaign: string): Promise<Echo[]>;

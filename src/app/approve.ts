@@ -2,7 +2,7 @@
 import type { FailureBudget } from '../core/delivery.js';
 import { Failure } from '../core/failure.js';
 import { BULK_POLICY, RESEND_AFTER_MS } from '../core/policy.js';
-import { dueAt } from '../core/schedule.js';
+import { OWN_START_MS } from '../core/schedule.js';
 import { senderKey } from '../core/sender.js';
 import type { Account, Campaign, Clock, Engine, Occurrence, Refusal, Store } from '../ports.js';
 import type { Plan } from './plan.js';
@@ -44,7 +44,9 @@ export interface Terms {
 export async function approvePlan(
   { store, engine, clock }: { store: Store; engine: Engine; clock: Clock },
   account: Account,
-  plan: Pick<Plan, 'rows' | 'send' | 'skip' | 'digest' | 'timing'> & { campaign: string },
+  plan: Pick<Plan, 'rows' | 'send' | 'skip' | 'digest' | 'timing' | 'template' | 'language' | 'sheet'> & {
+    campaign: string;
+  },
   consent: Consent,
   terms: Terms,
 ): Promise<string> {
@@ -52,21 +54,22 @@ export async function approvePlan(
   let refusal: Refusal | null;
   const now = clock.now();
   try {
-    requireConsent(countToConfirm(plan), consent);
+    requireConsent(countToConfirm(plan), consent, timing !== null);
     refusal = await store.approve(campaign, { ...terms, digest, policy: BULK_POLICY.version, now });
   } catch (error) {
     await store.discard(campaign);
     throw error;
   }
   if (refusal === null) {
-    // If the process dies before it has sent, a worker finds the campaign.
-    const due = dueAt({ state: timing ? 'scheduled' : 'ready', timing, approvedAt: now, stop: null });
-    await engine.wake(senderKey(account), due ?? now);
+    // If the process dies before it has sent, a worker finds the campaign. One that is there looks for open campaigns now and
+    // then as well, so the campaign stands even where this fails.
+    const at = timing?.sendAt ?? now + OWN_START_MS;
+    await engine.wake(senderKey(account), at).catch(() => undefined);
     return campaign;
   }
   await store.discard(campaign);
   if (refusal.because === 'sent_before') throw alreadySent(refusal.campaign);
-  if (refusal.because === 'key') requireSameContent(refusal.campaign, digest);
+  if (refusal.because === 'key') requireSameContent(refusal.campaign, account, plan);
   return refusal.campaign.id;
 }
 
@@ -79,18 +82,23 @@ export function countToConfirm({ timing, send, rows, skip }: Pick<Plan, 'timing'
 }
 
 /** @throws Failure KEY_USED when a campaign with somebody's key is not what they want to send now */
-export function requireSameContent(campaign: Campaign, digest: string): void {
-  if (campaign.digest === digest) return;
+export function requireSameContent(
+  campaign: Campaign,
+  account: Account,
+  plan: Pick<Plan, 'digest' | 'template' | 'language' | 'sheet' | 'rows'>,
+): void {
+  if (campaign.digest === plan.digest) return;
   const { id, key, template, accountName, source } = campaign;
+  const now = `${plan.template} (${plan.language}) from ${account.name}, recipients: ${plan.sheet ?? 'typed in'}`;
   throw new Failure(
     'KEY_USED',
-    `The key ${key ?? ''} belongs to campaign ${id}: ${template.name} (${template.language}) from ${accountName}, recipients: ${source}. What you are sending now is not the same.`,
+    `The key ${key ?? ''} belongs to campaign ${id}: ${template.name} (${template.language}) from ${accountName}, recipients: ${source}. You are sending ${now} (${plan.rows} rows), which is not the same content.`,
     'Take another key for another template, account or sheet; or send again what that campaign was made of.',
   );
 }
 
 /** @throws Failure NOBODY_TO_SEND_TO, POLICY_NOT_ACCEPTED, COUNT_DIFFERS */
-export function requireConsent(send: number, consent: Consent): void {
+export function requireConsent(send: number, consent: Consent, isTimed = false): void {
   if (send === 0) {
     throw new Failure(
       'NOBODY_TO_SEND_TO',
@@ -108,8 +116,12 @@ export function requireConsent(send: number, consent: Consent): void {
   if (consent.confirmedCount !== send) {
     throw new Failure(
       'COUNT_DIFFERS',
-      `${consent.confirmedCount} was confirmed, but ${send} would be sent to; nothing was sent.`,
-      'Look at the plan again: windows open and close as time goes by.',
+      isTimed
+        ? `${consent.confirmedCount} was confirmed, but the sheet has ${send} people who may get it; nothing was kept.`
+        : `${consent.confirmedCount} was confirmed, but ${send} would be sent to; nothing was sent.`,
+      isTimed
+        ? 'A timed send goes to whoever of the sheet has an open window at its time, so all of them are to be confirmed.'
+        : 'Look at the plan again: windows open and close as time goes by.',
     );
   }
 }
@@ -124,6 +136,8 @@ function alreadySent({ id, state }: Campaign): Failure {
     : new Failure(
         'ALREADY_SENT',
         `Campaign ${id} has the same messages for the same people, and is ${state}.`,
-        `Go on with it: pagecast campaign resume ${id}. (A new one, with --again, would write to some people twice.)`,
+        state === 'scheduled'
+          ? `See when it goes out: pagecast campaign show ${id}. To send at another time, cancel it first: pagecast campaign cancel ${id}`
+          : `Go on with it: pagecast campaign resume ${id}. (A new one, with --again, would write to some people twice.)`,
       );
 }

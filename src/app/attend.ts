@@ -4,7 +4,7 @@
  */
 import type { FailureBudget } from '../core/delivery.js';
 import type { SheetLimits } from '../core/finding.js';
-import { Failure } from '../core/failure.js';
+import { EXIT, Failure } from '../core/failure.js';
 import { BULK_POLICY } from '../core/policy.js';
 import { dueAt } from '../core/schedule.js';
 import type { Template } from '../core/template.js';
@@ -22,7 +22,7 @@ import type {
   Store,
 } from '../ports.js';
 import { approvePlan, countToConfirm } from './approve.js';
-import { nextOccurrence } from './cron.js';
+import { lastOccurrence, nextOccurrence } from './cron.js';
 import { planCampaign } from './plan.js';
 import { runCampaign, type Progress, type RunResult } from './run.js';
 
@@ -53,47 +53,90 @@ export type WorkEvent =
   /** A campaign could not be run now, and will be looked at again. */
   | { kind: 'put_off'; campaign: Campaign; error: unknown }
   | { kind: 'occurrence'; recurrence: Recurrence; at: number; result: OccurrenceResult }
-  /** So many occurrences came by while nobody looked, and are not caught up. */
-  | { kind: 'missed'; recurrence: Recurrence; count: number };
+  /** It could not be planned now, and will be looked at again. */
+  | { kind: 'occurrence_put_off'; recurrence: Recurrence; error: unknown }
+  /** From this occurrence on some came by while nobody looked, and are not caught up. */
+  | { kind: 'missed'; recurrence: Recurrence; from: number }
+  /** The account could not be looked at, and will be looked at again. */
+  | { kind: 'failed'; account: string; error: unknown };
 
 /** When an account that somebody else is at, or a campaign that could not be run, is looked at again. */
 const BUSY_MS = 5000;
 const PUT_OFF_MS = 60_000;
 
-/** @returns when the account is to be looked at again; null when nothing of it waits */
+/**
+ * Never rejects: what goes wrong with one account must not end the work on the others.
+ * @returns when the account is to be looked at again; null when nothing of it waits
+ */
 export async function attend(world: AttendWorld, account: string, request: AttendRequest): Promise<number | null> {
-  const { store, clock } = world;
-  const { signal, onEvent } = request;
-  for (const recurrence of await store.recurrences()) {
-    if (recurrence.account === account && isDue(recurrence.nextAt, clock.now()) && !signal.aborted)
-      await holdOccurrence(world, recurrence, request);
+  try {
+    return await work(world, account, request);
+  } catch (error) {
+    request.onEvent({ kind: 'failed', account, error });
+    return world.clock.now() + PUT_OFF_MS;
   }
+}
+
+async function work(world: AttendWorld, account: string, request: AttendRequest): Promise<number | null> {
+  const { store, engine, clock } = world;
+  const { signal } = request;
   const putOff = new Set<string>();
   for (;;) {
+    // Before each campaign, so that no occurrence is missed behind a long one.
+    await holdOccurrences(world, account, request, putOff);
     if (signal.aborted) return clock.now();
     const campaign = await nextDue(store, account, clock.now(), putOff);
     if (campaign === null) break;
-    let started = false;
-    const onProgress = (progress: Progress): void => {
-      if (!started) onEvent({ kind: 'started', campaign });
-      started = true;
-      onEvent({ kind: 'progress', campaign, progress });
-    };
-    try {
-      const provider = await world.providerFor(campaign);
-      const { budget, id } = campaign;
-      const result = await runCampaign(
-        { ...world, provider },
-        { campaign: id, window: request.window, budget, signal, onAbort: 'leave', onProgress },
-      );
-      onEvent({ kind: 'ended', result });
-    } catch (error) {
-      onEvent({ kind: 'put_off', campaign, error });
-      if (error instanceof Failure && error.code === 'ACCOUNT_BUSY') return clock.now() + BUSY_MS;
-      putOff.add(campaign.id);
-    }
+    const busy = await send(world, campaign, request);
+    if (busy === 'busy') return clock.now() + BUSY_MS;
+    if (busy === 'put off') putOff.add(campaign.id);
   }
+  // Taking the account finds the rows that a dead run of a campaign that has ended meanwhile has left under way.
+  const lease = await engine.own(account, clock.now());
+  if (lease) await engine.release(lease, lease.freeAt);
   return wakeAt(store, account, clock.now());
+}
+
+async function send(
+  world: AttendWorld,
+  campaign: Campaign,
+  { window, signal, onEvent }: AttendRequest,
+): Promise<'done' | 'busy' | 'put off'> {
+  let started = false;
+  const onProgress = (progress: Progress): void => {
+    if (!started) onEvent({ kind: 'started', campaign });
+    started = true;
+    onEvent({ kind: 'progress', campaign, progress });
+  };
+  try {
+    const expired = await expireIfLate(world, campaign);
+    if (expired) onEvent({ kind: 'ended', result: expired });
+    if (expired) return 'done';
+    const provider = await world.providerFor(campaign);
+    const { budget, id } = campaign;
+    const request = { campaign: id, seen: campaign, window, budget, signal, onAbort: 'leave', onProgress } as const;
+    onEvent({ kind: 'ended', result: await runCampaign({ ...world, provider }, request) });
+    return 'done';
+  } catch (error) {
+    const isBusy = error instanceof Failure && error.code === 'ACCOUNT_BUSY';
+    // A campaign that another process is running is in good hands.
+    if (!(isBusy && campaign.state === 'running')) onEvent({ kind: 'put_off', campaign, error });
+    return isBusy ? 'busy' : 'put off';
+  }
+}
+
+/** Also a campaign whose account is no longer there, so that no provider can be made, ends at its time. */
+async function expireIfLate({ store, engine, clock }: AttendWorld, campaign: Campaign): Promise<RunResult | null> {
+  const { id, account, state, timing } = campaign;
+  if (state !== 'scheduled' || timing === null || clock.now() < timing.expiresAt) return null;
+  const lease = await engine.own(account, clock.now());
+  if (!lease) throw new Failure('ACCOUNT_BUSY', `Another process is sending for the account ${campaign.accountName}.`);
+  try {
+    await store.expire(lease, id, clock.now());
+  } finally {
+    await engine.release(lease, lease.freeAt);
+  }
+  return { ...(await store.summary(id)), campaign: (await store.campaign(id)) ?? campaign, end: 'expired' };
 }
 
 function isDue(at: number | null, now: number): boolean {
@@ -106,46 +149,73 @@ async function nextDue(
   now: number,
   except: ReadonlySet<string>,
 ): Promise<Campaign | null> {
-  const due = (await store.openCampaigns(account)).filter((one) => !except.has(one.id) && isDue(dueAt(one), now));
-  due.sort((a, b) => (dueAt(a) ?? 0) - (dueAt(b) ?? 0));
+  const open = await store.openCampaigns(account);
+  const due = open.filter((one) => !except.has(one.id) && isDue(dueAt(one, now), now));
+  due.sort((a, b) => (dueAt(a, now) ?? 0) - (dueAt(b, now) ?? 0));
   return due[0] ?? null;
 }
 
 /** What is due already could not be done now. */
 async function wakeAt(store: Store, account: string, now: number): Promise<number | null> {
-  const times = (await store.openCampaigns(account)).map(dueAt);
+  const times = (await store.openCampaigns(account)).map((one) => dueAt(one, now));
   for (const one of await store.recurrences()) if (one.account === account) times.push(one.nextAt);
   const known = times.filter((at) => at !== null);
   return known.length === 0 ? null : Math.min(...known.map((at) => (at <= now ? now + PUT_OFF_MS : at)));
 }
 
-/** Makes a campaign of the occurrence that is due, if it is not too late for it, and moves on to the next one. */
+/** @param putOff schedules whose occurrence could not be held at this look; added to */
+async function holdOccurrences(
+  world: AttendWorld,
+  account: string,
+  request: AttendRequest,
+  putOff: Set<string>,
+): Promise<void> {
+  for (;;) {
+    // Read anew each time: planning takes a while, and somebody may end a schedule meanwhile.
+    const due = (await world.store.recurrences()).find(
+      (one) => one.account === account && !putOff.has(one.id) && isDue(one.nextAt, world.clock.now()),
+    );
+    if (due === undefined || request.signal.aborted) return;
+    try {
+      await holdOccurrence(world, due, request);
+    } catch (error) {
+      request.onEvent({ kind: 'occurrence_put_off', recurrence: due, error });
+      putOff.add(due.id);
+    }
+  }
+}
+
+/**
+ * Makes a campaign of the occurrence that is due, if it is not too late for it, and moves on to the next one.
+ * @throws what may pass by itself; the occurrence stays due
+ */
 async function holdOccurrence(world: AttendWorld, recurrence: Recurrence, request: AttendRequest): Promise<void> {
   const { store, clock } = world;
   const { id, cron, zone, expiryMs, nextAt } = recurrence;
   if (nextAt === null) return;
   const now = clock.now();
   // Of occurrences that have come by unnoticed only the last may still be held; nothing is caught up.
-  let at = nextAt;
-  let next = nextOccurrence(cron, zone, at);
-  let missed = 0;
-  for (; next !== null && next <= now; missed += 1) {
-    at = next;
-    next = nextOccurrence(cron, zone, at);
-  }
-  if (missed > 0) request.onEvent({ kind: 'missed', recurrence, count: missed });
-  let result: OccurrenceResult;
-  if (now >= at + expiryMs) result = { kind: 'missed' };
-  else {
-    try {
-      result = { kind: 'campaign', campaign: await makeCampaign(world, recurrence, at, request) };
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      result = { kind: 'refused', code: error.code, message: error.message };
-    }
-  }
-  await store.passOccurrence(id, nextAt, { at, result }, next);
+  const at = Math.max(nextAt, lastOccurrence(cron, zone, now) ?? nextAt);
+  if (at > nextAt) request.onEvent({ kind: 'missed', recurrence, from: nextAt });
+  const result: OccurrenceResult =
+    now >= at + expiryMs ? { kind: 'missed' } : await makeCampaignOrSayWhyNot(world, recurrence, at, request);
+  await store.passOccurrence(id, nextAt, { at, result }, nextOccurrence(cron, zone, Math.max(at, now)));
   request.onEvent({ kind: 'occurrence', recurrence, at, result });
+}
+
+async function makeCampaignOrSayWhyNot(
+  world: AttendWorld,
+  recurrence: Recurrence,
+  at: number,
+  request: AttendRequest,
+): Promise<OccurrenceResult> {
+  try {
+    return { kind: 'campaign', campaign: await makeCampaign(world, recurrence, at, request) };
+  } catch (error) {
+    // A busy store or a full disk may pass before the occurrence expires; what a person has to mend does not.
+    if (!(error instanceof Failure) || error.status === EXIT.tryAgain) throw error;
+    return { kind: 'refused', code: error.code, message: error.message };
+  }
 }
 
 async function makeCampaign(

@@ -32,6 +32,17 @@ export function nextOccurrence(cron: string, zone: string, after: number): numbe
 }
 
 /**
+ * @returns the last occurrence up to and including that instant, in milliseconds since 1970; null when there is none
+ * @throws Failure CRON_INVALID, ZONE_UNKNOWN
+ */
+export function lastOccurrence(cron: string, zone: string, until: number): number | null {
+  // croner looks for what is before, in whole seconds.
+  const before = readCron(cron, zone).previousRuns(2, new Date(until + 1000));
+  const times = before.map((date) => date.getTime()).filter((at) => at <= until);
+  return times.length === 0 ? null : Math.max(...times);
+}
+
+/**
  * Reads five fields (minute, hour, day of month, month, weekday) or `@daily` and its like. Where both the day of the month
  * and the weekday are given, a day needs to be only one of them.
  *

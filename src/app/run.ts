@@ -65,6 +65,8 @@ export interface RunRequest {
   campaign: string;
   window: WindowSettings;
   budget: FailureBudget;
+  /** How the campaign was when it was decided to run it; as it is now unless given. What somebody has done since counts more. */
+  seen?: Pick<Campaign, 'state' | 'stop'>;
   /** Aborted: nothing more is started, and what is under way is waited for. */
   signal: AbortSignal;
   /** What that means for the campaign: a person pauses it; a worker leaves it `running`, to the next worker. */
@@ -107,11 +109,12 @@ export async function runCampaign(world: RunWorld, request: RunRequest): Promise
   const pacer = new Pacer(campaign.pace, clock.monotonic() + silence);
   try {
     if (request.requeue) await putBack(store, lease, campaign.id, request.requeue);
+    const seen = request.requeue ? { state: 'ready' as const, stop: null } : (request.seen ?? campaign);
     if (await isTooLate(world, lease, campaign, request.window)) {
       const summary = await store.summary(campaign.id);
       return { ...summary, campaign: (await store.campaign(campaign.id)) ?? campaign, end: 'expired' };
     }
-    await store.start(lease, campaign.id, clock.now());
+    await store.start(lease, campaign.id, clock.now(), seen);
     // If this process dies, a worker finds the campaign.
     await engine.wake(campaign.account, clock.now());
     const { counts } = await store.summary(campaign.id);
@@ -134,14 +137,19 @@ async function isTooLate(world: RunWorld, lease: Lease, { id }: Campaign, window
   const { store, clock } = world;
   // Looked at only now: with the account owned, nobody else starts it.
   const campaign = await store.campaign(id);
-  if (campaign?.state !== 'scheduled' || campaign.timing === null) return false;
+  if (campaign === null || campaign.timing === null || campaign.startedAt !== null) return false;
+  if (campaign.state !== 'scheduled' && campaign.state !== 'paused') return false;
   const { sendAt, expiresAt } = campaign.timing;
   const now = clock.now();
-  if (now < sendAt) {
+  if (now < sendAt || campaign.state === 'paused') {
     throw new Failure(
       'CAMPAIGN_STATE',
-      `Campaign ${id} waits for ${new Date(sendAt).toISOString()}.`,
-      'A worker sends it then: pagecast run',
+      campaign.state === 'paused'
+        ? `Campaign ${id} was paused before its time.`
+        : `Campaign ${id} waits for ${new Date(sendAt).toISOString()}.`,
+      campaign.state === 'paused'
+        ? `Go on with: pagecast campaign resume ${id}`
+        : 'A worker sends it then: pagecast run',
     );
   }
   if (now >= expiresAt) {

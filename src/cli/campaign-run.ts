@@ -89,6 +89,7 @@ async function runWithProgress(
       { store, engine, provider, clock, random },
       {
         campaign: campaign.id,
+        seen: campaign,
         window,
         budget,
         signal: interruption.signal,
@@ -111,7 +112,7 @@ async function runWithProgress(
 
 /** The campaign is in the ledger by now, so the same `send` again would be refused as sent before. */
 function withWayOn({ code, message, hint, cause }: Failure, { id }: Campaign): Failure {
-  const way = `Campaign ${id} is kept. Go on with: pagecast campaign resume ${id}`;
+  const way = `Campaign ${id} is kept. Go on with: pagecast campaign resume ${id} (a worker, if one is running, does so by itself)`;
   return new Failure(code, message, hint === '' ? way : `${hint}\n${way}`, cause);
 }
 
@@ -123,7 +124,7 @@ export function runStatus(result: RunResult, strict: boolean): ExitStatus {
   return end === 'finished' ? finishedStatus(counts, strict) : EXIT.interrupted;
 }
 
-function endedStatus(state: CampaignState, counts: Counts, strict: boolean): ExitStatus {
+export function endedStatus(state: CampaignState, counts: Counts, strict: boolean): ExitStatus {
   return state === 'expired' || state === 'cancelled' ? EXIT.stopped : finishedStatus(counts, strict);
 }
 

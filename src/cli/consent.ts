@@ -9,8 +9,16 @@ export interface ConsentOptions {
   confirmCount?: string;
 }
 
-/** @throws Failure ANSWER_NEEDED where nobody can be asked */
-export async function askForConsent({ terminal }: Context, send: number, options: ConsentOptions): Promise<Consent> {
+/**
+ * @param send how many people get the message; of a timed send, how many may
+ * @throws Failure ANSWER_NEEDED where nobody can be asked
+ */
+export async function askForConsent(
+  { terminal }: Context,
+  send: number,
+  options: ConsentOptions,
+  isTimed = false,
+): Promise<Consent> {
   let policyAccepted = options.acceptPolicy === true;
   const confirmed = options.confirmCount === undefined ? null : parseCount('--confirm-count', options.confirmCount);
   if (send === 0) return { policyAccepted, confirmedCount: 0 };
@@ -22,8 +30,11 @@ export async function askForConsent({ terminal }: Context, send: number, options
   if (confirmed !== null) return { policyAccepted, confirmedCount: confirmed };
   const ask = await terminal.questions(`--confirm-count ${send}, if that is how many people you expect to write to`);
   const typed = (answer: string): number => Number(answer.replace(/[\s,.]/g, '') || NaN);
-  const answer = await ask.type(`To send to ${plural(send, 'person', 'people')}, type the number:`, {
-    validate: (text) => typed(text) === send || `The plan is for ${send}. Type that number, or press Ctrl-C to leave.`,
+  const people = `${isTimed ? 'up to ' : ''}${plural(send, 'person', 'people')}`;
+  const answer = await ask.type(`To send to ${people}, type the number:`, {
+    validate: (text) =>
+      typed(text) === send ||
+      `${isTimed ? 'The sheet has' : 'The plan is for'} ${send}. Type that number, or press Ctrl-C to leave.`,
   });
   return { policyAccepted, confirmedCount: typed(answer) };
 }

@@ -149,7 +149,11 @@ export class Context {
   /** Makes the provider of an account; for a sandbox account without a URL, the sandbox as well. */
   provider(account: AccountConfig): Promise<Provider> {
     let provider = this.#providers.get(account.name);
-    provider ??= this.#openProvider(account);
+    provider ??= this.#openProvider(account).catch((error: unknown) => {
+      // What failed once may work the next time.
+      this.#providers.delete(account.name);
+      throw error;
+    });
     this.#providers.set(account.name, provider);
     return provider;
   }

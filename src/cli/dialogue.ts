@@ -98,22 +98,34 @@ async function askForTime(
     { name: 'At a set time', value: 'timed' as const },
   ]);
   if (type === 'immediately') return {};
-  const { readTiming, timeLines } = await import('./timing.js');
-  const at = await ask.type('At what time? (such as tomorrow 09:00, in 2h, 2026-12-01 09:00)', {
-    validate: (text) => {
-      try {
-        readTiming(context, text, given);
-        return true;
-      } catch (error) {
-        if (error instanceof Failure) return `${error.message} ${error.hint}`.trim();
-        throw error;
-      }
-    },
-  });
-  const { sendAt, zone } = readTiming(context, at, given);
-  for (const line of timeLines(sendAt, zone)) context.terminal.note(line);
-  // As an instant: what "in 2h" means must not move while the other questions are answered.
-  return { at: new Date(sendAt).toISOString(), zone };
+  const { offeredZone, readTiming, timeLines } = await import('./timing.js');
+  const { requireZone } = await import('../app/when.js');
+  const zoneGiven =
+    given.zone ??
+    (await ask.type('In which time zone?', {
+      default: offeredZone(),
+      validate: (text) => orWhyNot(() => requireZone(text.trim())),
+    }));
+  for (;;) {
+    const options = { ...given, zone: zoneGiven.trim() };
+    const at = await ask.type('At what time? (such as tomorrow 09:00, in 2h, 2026-12-01 09:00)', {
+      validate: (text) => orWhyNot(() => readTiming(context, text, options)),
+    });
+    const { sendAt, zone } = readTiming(context, at, options);
+    for (const line of timeLines(sendAt, zone)) context.terminal.note(line);
+    // As an instant: what "in 2h" means must not move while the other questions are answered.
+    if (await ask.confirm('Is that right?', true)) return { at: new Date(sendAt).toISOString(), zone };
+  }
+}
+
+function orWhyNot(read: () => unknown): true | string {
+  try {
+    read();
+    return true;
+  } catch (error) {
+    if (error instanceof Failure) return `${error.message} ${error.hint}`.trim();
+    throw error;
+  }
 }
 
 async function askForRecipients(

@@ -7,7 +7,7 @@
  */
 import { appendFile } from 'node:fs/promises';
 import { basename, isAbsolute, relative, sep } from 'node:path';
-import { explainError, hasEnded, ROW_STATES, STOP_STATUS, type Counts } from '../core/delivery.js';
+import { explainError, hasEnded, NEEDS_A_PERSON, ROW_STATES, STOP_STATUS, type Counts } from '../core/delivery.js';
 import { EXIT } from '../core/failure.js';
 import type { Finding, Severity } from '../core/finding.js';
 import type { SkipReason } from '../core/plan.js';
@@ -288,7 +288,10 @@ function nextSteps(campaign: Campaign, counts: Counts): string[] {
       `To send it all the same to those whose window is open: ${code(`pagecast campaign retry ${id} --skipped`)}`,
     );
   } else if (!hasEnded(state)) {
-    const again = key === null ? '' : `, or by running this job again, since it has a ${code('--campaign-key')}`;
+    const again =
+      key === null || (stop && NEEDS_A_PERSON.includes(stop.cause))
+        ? ''
+        : `, or by running this job again, since it has a ${code('--campaign-key')}`;
     steps.push(`Go on with ${code(`pagecast campaign resume ${id}`)}${again}.`);
   }
   if (counts.failed > 0) {

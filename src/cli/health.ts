@@ -8,6 +8,8 @@ import { Failure } from '../core/failure.js';
 export interface Health {
   readonly url: string;
   record(event: WorkEvent): void;
+  /** Tells whether the store could be looked at; `/healthz` answers 503 when not. */
+  seen(isWell: boolean): void;
   /** From now on `/healthz` answers 503: nothing new is started. */
   drain(): void;
   close(): Promise<void>;
@@ -28,9 +30,9 @@ export async function startHealth(address: string): Promise<Health> {
     );
   }
   const metrics = new Metrics();
-  let draining = false;
+  let status: 'ok' | 'store_unusable' | 'draining' = 'ok';
   const server = fastify({ logger: false });
-  server.get('/healthz', (_, reply) => reply.code(draining ? 503 : 200).send({ status: draining ? 'draining' : 'ok' }));
+  server.get('/healthz', (_, reply) => reply.code(status === 'ok' ? 200 : 503).send({ status }));
   server.get('/metrics', async (_, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
   );
@@ -39,8 +41,11 @@ export async function startHealth(address: string): Promise<Health> {
     return {
       url,
       record: (event) => metrics.record(event),
+      seen: (isWell) => {
+        if (status !== 'draining') status = isWell ? 'ok' : 'store_unusable';
+      },
       drain: () => {
-        draining = true;
+        status = 'draining';
       },
       close: () => server.close(),
     };
@@ -105,7 +110,8 @@ class Metrics {
         this.#occurrences.inc({ result: event.result.kind });
         break;
       case 'missed':
-        this.#occurrences.inc({ result: 'missed' }, event.count);
+      case 'occurrence_put_off':
+      case 'failed':
         break;
     }
   }

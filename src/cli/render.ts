@@ -158,7 +158,10 @@ export function planText(plan: Plan, paint: ChalkInstance): string {
     lines.push(`Tell pagecast who wrote when: pagecast window import FILE --account ${plan.account}`);
   }
   if (plan.timing) {
-    lines.push('At its time the plan is made again: whoever of these people has an open window then gets the message.');
+    const people = plan.rows - plan.skip.duplicate - plan.skip.invalid;
+    lines.push(
+      `That is what is known now. The plan is made again at its time: whoever of all ${plural(people, 'person', 'people')} has an open window then gets the message.`,
+    );
     for (const { at, send } of plan.earlier)
       lines.push(paint.yellow(`A start at ${time(at)} would still reach ${plural(send, 'person', 'people')}.`));
   }
@@ -198,14 +201,7 @@ export function campaignText(campaign: Campaign, summary: CampaignSummary, paint
     const end = campaign.finishedAt === null ? '' : `, finished ${time(campaign.finishedAt)}`;
     lines.push(`  started ${time(campaign.startedAt)}${end}`);
   }
-  if (campaign.stop) {
-    const { cause, error } = campaign.stop;
-    const { meaning, advice } = explainError(error?.code ?? '');
-    lines.push(
-      `${paint.red('Stopped')} (${cause}): ${error ? `${meaning} [${error.code}] ${clip(error.message, 200)}` : ''}`,
-      `  ${advice}`,
-    );
-  }
+  if (campaign.stop) lines.push(...stopLines(campaign.stop, paint));
   const skipped = skipLines(skip);
   if (skipped.length > 0) lines.push('Left out:', ...skipped);
   const failures = Object.entries(errors).sort(([, a], [, b]) => b - a);
@@ -224,4 +220,18 @@ export function campaignText(campaign: Campaign, summary: CampaignSummary, paint
     }
   }
   return lines.join('\n');
+}
+
+function stopLines({ cause, error }: NonNullable<Campaign['stop']>, paint: ChalkInstance): string[] {
+  if (cause === 'person') return ['Somebody has paused it.'];
+  const last = error ? ` [${error.code}] ${clip(error.message, 200)}` : '';
+  // The last person's error does not say what a lot of them have in common.
+  if (cause === 'too_many_failures') {
+    return [
+      `${paint.red('Stopped')} (${cause}): too many of the last messages failed; the last one:${last}`,
+      '  Mend what the errors below have in common, then resume.',
+    ];
+  }
+  const { meaning, advice } = explainError(error?.code ?? '');
+  return [`${paint.red('Stopped')} (${cause}): ${error ? `${meaning}${last}` : ''}`, `  ${advice}`];
 }

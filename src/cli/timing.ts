@@ -10,11 +10,27 @@ import type { SendOptions } from './options.js';
 export function readDuration(option: string, text: string): number {
   const duration = parseDuration(text);
   if (duration !== null) return duration;
-  throw new Failure('USAGE', `"${text}" is no length of time.`, `Write ${option} 90s, 30m, 2h or 1d.`);
+  throw new Failure(
+    'USAGE',
+    `"${text}" is no length of time of at most 366 days.`,
+    `Write ${option} 90s, 30m, 2h or 1d.`,
+  );
 }
 
 function readExpiry({ expiresAfter }: SendOptions): number {
-  return expiresAfter === undefined ? DEFAULT_EXPIRY_MS : readDuration('--expires-after', expiresAfter);
+  if (expiresAfter === undefined) return DEFAULT_EXPIRY_MS;
+  const expiry = readDuration('--expires-after', expiresAfter);
+  if (expiry > 0) return expiry;
+  throw new Failure(
+    'USAGE',
+    'Nothing can start in no time at all.',
+    'Write --expires-after 30m, or leave it out for 1h.',
+  );
+}
+
+/** The zone of this machine; what a dialogue offers. */
+export function offeredZone(): string {
+  return localZone() ?? 'UTC';
 }
 
 /** The zone of this machine, where somebody at a terminal means it when they leave it out. */
@@ -59,5 +75,5 @@ export function readRepetition(context: Context, cron: string, options: SendOpti
 
 /** An instant in its zone, in this machine's and in UTC, one line for each. */
 export function timeLines(at: number, zone: string): string[] {
-  return readings(at, zone, localZone() ?? 'UTC').map((reading) => `  ${reading.text}  ${reading.zone}`);
+  return readings(at, zone, offeredZone()).map((reading) => `  ${reading.text}  ${reading.zone}`);
 }

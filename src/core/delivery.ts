@@ -48,9 +48,9 @@ export type Outcome =
    */
   | { kind: 'stopped'; error: DeliveryError; stop: StopCause };
 
-/** Why a run ended before its queue was empty. */
+/** Why a run ended before its queue was empty. `person`: somebody has paused the campaign. */
 export type StopCause =
-  'token' | 'permission' | 'restricted' | 'content' | 'too_many_failures' | 'rate_limit' | 'network';
+  'token' | 'permission' | 'restricted' | 'content' | 'too_many_failures' | 'rate_limit' | 'network' | 'person';
 
 export const STOP_STATUS: Record<StopCause, ExitStatus> = {
   token: EXIT.unauthorized,
@@ -60,10 +60,11 @@ export const STOP_STATUS: Record<StopCause, ExitStatus> = {
   too_many_failures: EXIT.stopped,
   rate_limit: EXIT.tryAgain,
   network: EXIT.tryAgain,
+  person: EXIT.interrupted,
 };
 
 /** What ended a run for a reason that does not go away: only a person should have it go on. */
-export const NEEDS_A_PERSON: readonly StopCause[] = ['restricted', 'content', 'too_many_failures'];
+export const NEEDS_A_PERSON: readonly StopCause[] = ['restricted', 'content', 'too_many_failures', 'person'];
 
 /** How an error of the Messenger Platform is met. */
 export type ErrorClass =

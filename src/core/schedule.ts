@@ -14,19 +14,27 @@ export interface Timing {
 export const DEFAULT_EXPIRY_MS = 3_600_000;
 
 /** A command that has approved a campaign starts it itself; only when it did not, for so long, is it taken to be dead. */
-const OWN_START_MS = 60_000;
+export const OWN_START_MS = 60_000;
 /** A rest for an account that the platform could not be reached for, or had limited. */
 const REST_MS = 5 * 60_000;
+/** After a day nobody remembers what they wanted sent, and every window of then is shut. */
+const FORGOTTEN_MS = 24 * 3_600_000;
 /** What passes by itself. Everything else that stops a run needs a person. */
 const PASSING: readonly StopCause[] = ['rate_limit', 'network'];
 
 /** @returns from when on a worker should go on with the campaign by itself; null when only a person may */
-export function dueAt(campaign: {
-  state: CampaignState;
-  timing: Timing | null;
-  approvedAt: number;
-  stop: { cause: StopCause; at: number } | null;
-}): number | null {
+export function dueAt(
+  campaign: {
+    state: CampaignState;
+    timing: Timing | null;
+    approvedAt: number;
+    startedAt: number | null;
+    stop: { cause: StopCause; at: number } | null;
+  },
+  now: number,
+): number | null {
+  const since = campaign.stop?.at ?? campaign.startedAt ?? campaign.approvedAt;
+  if (campaign.state !== 'scheduled' && now - since > FORGOTTEN_MS) return null;
   switch (campaign.state) {
     case 'scheduled':
       return campaign.timing?.sendAt ?? campaign.approvedAt;

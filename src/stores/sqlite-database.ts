@@ -91,8 +91,8 @@ export class SqliteDatabase {
       : (statSync(this.#path, { bigint: true, throwIfNoEntry: false })?.ino ?? -1n);
   }
 
-  /** A file that was removed can still be written to, but nobody will ever read what was written. */
-  #refuseGone(): void {
+  /** A file that was removed can still be written to, but nobody will ever read it. @throws Failure STORE_UNREADABLE */
+  refuseGone(): void {
     if (this.#inode() === this.#file) return;
     throw new Failure(
       'STORE_UNREADABLE',
@@ -126,7 +126,7 @@ export class SqliteDatabase {
   /** Runs work as one durable step; nothing of it remains if it throws. */
   write<T>(work: () => T): Promise<T> {
     return this.run(() => {
-      this.#refuseGone();
+      this.refuseGone();
       return this.connection.transaction(work).immediate();
     });
   }

@@ -11,6 +11,7 @@ import type { SqliteDatabase } from './sqlite-database.js';
 export const LEASE_MS = 15_000;
 /** How often the file is looked at for accounts that are due: what is due starts this much late. */
 const POLL_MS = 1000;
+const FORGOTTEN_MS = 24 * 3_600_000;
 /** Messages of a dead owner may have left up to the moment of its death, and may still be on their way. */
 const SILENCE_AFTER_DEATH_MS = 1250;
 
@@ -50,8 +51,8 @@ export class SqliteEngine implements Engine {
         .run(account, fence, this.#holder.name, now + LEASE_MS, freeAt);
       connection
         .prepare(
-          `UPDATE messages SET state = 'unknown', settled_at = ?, error = ?
-           WHERE state = 'started' AND campaign IN (SELECT number FROM campaigns WHERE account = ? AND state <> 'finished')`,
+          `UPDATE messages INDEXED BY messages_started SET state = 'unknown', settled_at = ?, error = ?
+           WHERE state = 'started' AND campaign IN (SELECT number FROM campaigns WHERE account = ?)`,
         )
         .run(now, JSON.stringify({ code: 'RUN_DIED', message: 'The run ended before the answer came.' }), account);
       return { account, fence, freeAt };
@@ -84,9 +85,10 @@ export class SqliteEngine implements Engine {
 
   wake(account: string, at: number): Promise<void> {
     return this.#file.write(() => {
-      this.#file.connection
-        .prepare(`INSERT OR IGNORE INTO wakes (account, at) VALUES (?, ?)`)
-        .run(account, Math.ceil(at));
+      const { connection } = this.#file;
+      // Where no worker ever looks, they must not pile up.
+      connection.prepare(`DELETE FROM wakes WHERE account = ? AND at < ?`).run(account, at - FORGOTTEN_MS);
+      connection.prepare(`INSERT OR IGNORE INTO wakes (account, at) VALUES (?, ?)`).run(account, Math.ceil(at));
     });
   }
 
@@ -101,11 +103,12 @@ export class SqliteEngine implements Engine {
     signal.addEventListener('abort', onAbort);
     try {
       while (!signal.aborted && errors.length === 0) {
-        for (const account of await this.#due(clock.now())) {
+        for (const account of await this.#due(clock.now()).catch(noneIfBusy)) {
           if (busy.has(account)) continue;
           const work = this.#attend(account, attend, clock.now())
             .catch((error: unknown) => {
-              errors.push(error);
+              // It stays due, and is looked at again.
+              if (!isBusy(error)) errors.push(error);
             })
             .finally(() => {
               busy.delete(account);
@@ -135,12 +138,21 @@ export class SqliteEngine implements Engine {
   }
 
   #due(now: number): Promise<string[]> {
-    return this.#file.run(
-      () =>
-        this.#file.connection
-          .prepare(`SELECT DISTINCT account FROM wakes WHERE at <= ? ORDER BY account`)
-          .pluck()
-          .all(now) as string[],
-    );
+    return this.#file.run(() => {
+      this.#file.refuseGone();
+      return this.#file.connection
+        .prepare(`SELECT DISTINCT account FROM wakes WHERE at <= ? ORDER BY account`)
+        .pluck()
+        .all(now) as string[];
+    });
   }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Failure && error.code === 'STORE_BUSY';
+}
+
+function noneIfBusy(error: unknown): string[] {
+  if (isBusy(error)) return [];
+  throw error;
 }

@@ -314,8 +314,16 @@ export class SqliteStore implements Store {
       occurrence &&
       this.#one(`SELECT * FROM campaigns WHERE recurrence = ? AND occurs_at = ?`, occurrence.recurrence, occurrence.at);
     if (planned) return { because: 'occurrence', campaign: planned };
+    if (occurrence) this.#requireRecurrence(occurrence.recurrence, occurrence.at);
     const before = again ? null : this.#sentBefore(account, digest, now - RESEND_AFTER_MS);
     return before && { because: 'sent_before', campaign: before };
+  }
+
+  /** Planning takes a while, and somebody may have ended the recurrence meanwhile. */
+  #requireRecurrence(id: string, at: number): void {
+    const next = this.#sql(`SELECT next_at FROM recurrences WHERE id = ?`).pluck().get(id) as number | null | undefined;
+    if (next === null || next === undefined || next > at)
+      throw new Failure('RECURRENCE_UNKNOWN', `The schedule ${id} has ended; nothing was sent.`);
   }
 
   replan(lease: Lease, campaign: string, rows: readonly ReplannedRow[]): Promise<void> {
@@ -324,7 +332,7 @@ export class SqliteStore implements Store {
       this.#require(campaign, ['scheduled']);
       const number = this.#number(campaign);
       const update = this.#sql(
-        `UPDATE messages SET state = iif(@reason IS NULL, 'queued', 'skipped'), reason = @reason, opener = @opener,
+        `UPDATE messages SET state = iif(@reason IS NULL, 'queued', 'skipped'), reason = @reason, opener = coalesce(@opener, opener),
            closes_at = iif(@reason IS NULL, coalesce(@closesAt, ${NO_CLOSING}), NULL)
          WHERE campaign = @number AND seq = @seq AND state IN ('queued', 'skipped')`,
       );
@@ -358,10 +366,11 @@ export class SqliteStore implements Store {
     });
   }
 
-  pause(campaign: string): Promise<void> {
+  pause(campaign: string, now: number): Promise<void> {
     return this.#file.write(() => {
-      this.#require(campaign, ['scheduled', 'ready', 'running']);
-      this.#sql(`UPDATE campaigns SET state = 'paused' WHERE id = ?`).run(campaign);
+      this.#require(campaign, ['scheduled', 'ready', 'running', 'paused', 'stopped']);
+      const stop: Campaign['stop'] = { cause: 'person', error: null, at: now };
+      this.#sql(`UPDATE campaigns SET state = 'paused', stop = ? WHERE id = ?`).run(JSON.stringify(stop), campaign);
     });
   }
 
@@ -369,7 +378,7 @@ export class SqliteStore implements Store {
     return this.#file.write(() => {
       const { started_at, send_at } = this.#require(campaign, ['paused']);
       if (started_at !== null || send_at === null) throw wrongState(this.#record(campaign));
-      this.#sql(`UPDATE campaigns SET state = 'scheduled' WHERE id = ?`).run(campaign);
+      this.#sql(`UPDATE campaigns SET state = 'scheduled', stop = NULL WHERE id = ?`).run(campaign);
     });
   }
 
@@ -393,9 +402,12 @@ export class SqliteStore implements Store {
     ).run(reason, now, number).changes;
   }
 
-  start(lease: Lease, campaign: string, now: number): Promise<void> {
+  start(lease: Lease, campaign: string, now: number, seen?: Pick<Campaign, 'state' | 'stop'>): Promise<void> {
     return this.#file.write(() => {
       this.#fence(lease);
+      const record = this.#record(campaign);
+      const stop = seen?.stop ? JSON.stringify(seen.stop) : null;
+      if (seen && (record.state !== seen.state || record.stop !== stop)) throw wrongState(record);
       const { changes } = this.#sql(
         `UPDATE campaigns SET state = 'running', stop = NULL, started_at = coalesce(started_at, ?)
          WHERE id = ? AND account = ? AND state IN ('scheduled', 'ready', 'running', 'paused', 'stopped')`,
@@ -454,11 +466,12 @@ export class SqliteStore implements Store {
       };
 
       for (const { seq, state, messageId, error, notBefore, uncounted } of step.settled) {
+        const echoed = state === 'sent' ? undefined : this.#echoOf(number, seq);
         const { changes } = settled.run(
-          state,
+          echoed === undefined ? state : 'sent',
           now,
-          messageId ?? null,
-          error ? JSON.stringify(error) : null,
+          echoed ?? messageId ?? null,
+          error && echoed === undefined ? JSON.stringify(error) : null,
           notBefore ?? null,
           uncounted === true ? 1 : 0,
           number,
@@ -512,7 +525,8 @@ export class SqliteStore implements Store {
          WHERE campaign = ? AND seq = ? AND state = ?`,
       );
       for (const { seq, closesAt, from } of rows) {
-        if (back.run(closesAt ?? NO_CLOSING, number, seq, from).changes > 0) continue;
+        if (this.#echoOf(number, seq) === undefined && back.run(closesAt ?? NO_CLOSING, number, seq, from).changes > 0)
+          continue;
         throw new Failure(
           'COUNT_DIFFERS',
           `Row ${seq} of campaign ${campaign} is no longer ${from}; nothing was sent.`,
@@ -528,11 +542,12 @@ export class SqliteStore implements Store {
       const keep = this.#sql(
         `INSERT INTO echoes (campaign, seq, message_id, at)
          SELECT c.number, m.seq, ?, ? FROM campaigns c JOIN messages m ON m.campaign = c.number AND m.seq = ?
-         WHERE c.id = ? AND c.account = ? ON CONFLICT DO NOTHING`,
+         WHERE c.id = ? AND c.account = ? AND m.state = 'started' ON CONFLICT DO NOTHING`,
       );
       const settle = this.#sql(
-        `UPDATE messages SET state = 'sent', message_id = ?, error = NULL, settled_at = ?
-         WHERE campaign = (SELECT number FROM campaigns WHERE id = ? AND account = ?) AND seq = ? AND state = 'unknown'`,
+        `UPDATE messages SET state = 'sent', reason = NULL, message_id = ?, error = NULL, settled_at = ?
+         WHERE campaign = (SELECT number FROM campaigns WHERE id = ? AND account = ?) AND seq = ?
+           AND started_at IS NOT NULL AND state IN ('unknown', 'queued', 'failed', 'skipped')`,
       );
       let settled = 0;
       for (const { campaign, seq, messageId } of echoes) {
@@ -541,6 +556,12 @@ export class SqliteStore implements Store {
       }
       return settled;
     });
+  }
+
+  /** The message id that came back of a row's message; undefined when none has. */
+  #echoOf(number: number, seq: number): string | undefined {
+    return this.#sql(`SELECT message_id FROM echoes WHERE campaign = ? AND seq = ?`).pluck().get(number, seq) as
+      string | undefined;
   }
 
   echoes(campaign: string): Promise<Echo[]> {
@@ -569,7 +590,8 @@ export class SqliteStore implements Store {
       let back = 0;
       for (const row of rows) {
         if (row.to === 'sent') sent.run(row.messageId, now, number, row.seq);
-        else back += queued.run(row.closesAt ?? NO_CLOSING, number, row.seq).changes;
+        else if (this.#echoOf(number, row.seq) === undefined)
+          back += queued.run(row.closesAt ?? NO_CLOSING, number, row.seq).changes;
       }
       if (back === 0) return;
       if (state === 'cancelled' || state === 'expired') this.#leaveOutQueued(number, state, now);

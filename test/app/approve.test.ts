@@ -28,7 +28,16 @@ import {
 
 const consent: Consent = { policyAccepted: true, confirmedCount: 2 };
 const nobody = Object.fromEntries(PLAN_REASONS.map((reason) => [reason, 0])) as Plan['skip'];
-const plan = { rows: 2, send: 2, skip: nobody, digest: 'content', timing: null };
+const plan = {
+  rows: 2,
+  send: 2,
+  skip: nobody,
+  digest: 'content',
+  timing: null,
+  template: 'order_update',
+  language: 'en_US',
+  sheet: 'people.csv',
+};
 const terms: Terms = { again: false, budget: DEFAULT_BUDGET };
 
 async function drafted(...ids: string[]) {

@@ -96,7 +96,7 @@ describe('pausing from elsewhere', () => {
       { pace },
     );
     const pausedAt = NOW + 3210;
-    world.clock.at(pausedAt, () => world.store.pause('c1'));
+    world.clock.at(pausedAt, () => world.store.pause('c1', world.clock.now()));
     const result = await run(world);
     expect(result).toMatchObject({ end: 'paused', campaign: { state: 'paused' } });
     expect(Math.max(...world.provider.departures.map((one) => one.leftAt))).toBeLessThan(pausedAt + 1000);

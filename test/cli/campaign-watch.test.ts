@@ -148,7 +148,7 @@ describe('in a pipe', () => {
       const lease = (await ledger.engine.own(accountKey, clock.now()))!;
       await ledger.store.expire(lease, 'c1', clock.now());
     });
-    expect(await watch()).toBe(0);
+    expect(await watch()).toBe(6);
     expect(err()).toContain('will not be sent any more');
   });
 
@@ -156,7 +156,7 @@ describe('in a pipe', () => {
     const { watch, sends, err, clock, ledger, out } = await scene(100);
     sends(NOW, [10, 10], 'gone');
     clock.at(NOW + 5 * MINUTE, () => ledger.store.cancel('c1', clock.now()).then(() => undefined));
-    expect(await watch()).toBe(0);
+    expect(await watch()).toBe(6);
     expect(told(err())).toEqual([expect.stringMatching(/^Nothing has changed for 2\d s\..*campaign resume c1$/)]);
     expect(told(out()).at(-1)).toBe('c1 is cancelled: 20 sent, 80 skipped of 100');
   });
@@ -174,9 +174,9 @@ describe('in a pipe', () => {
 
   it('a campaign that was paused says how to go on', async () => {
     const { watch, ledger, clock, err } = await scene(4);
-    await ledger.store.pause('c1');
+    await ledger.store.pause('c1', NOW);
     clock.at(NOW + MINUTE, () => ledger.store.cancel('c1', clock.now()).then(() => undefined));
-    expect(await watch()).toBe(0);
+    expect(await watch()).toBe(6);
     expect(told(err())).toEqual(['It is paused. Go on with: pagecast campaign resume c1']);
   });
 

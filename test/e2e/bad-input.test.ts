@@ -606,7 +606,7 @@ describe('the token', () => {
       env: Record<string, string>,
     ) => ReturnType<typeof pagecastJson<CampaignJson & { stop: { cause: string } | null }>>;
   }> {
-    const judge = await sandboxProcess(workspace, { page: { id: '102938475601928', ...seedOfPage } });
+    const judge = await sandboxProcess(await testWorkspace(), { page: { id: '102938475601928', ...seedOfPage } });
     const own = await prepared(
       `accounts:\n  page: { provider: graph, channel: messenger, id: "102938475601928", token: env:PAGE_TOKEN, url: "${judge.url}" }\n`,
     );
@@ -768,7 +768,7 @@ describe('the store', () => {
   });
 
   it('on a disk that fills up in mid-run: stops, and goes on when there is room', async () => {
-    const judge = await sandboxProcess(workspace, { limits: { perSecond: null } });
+    const judge = await sandboxProcess(await testWorkspace(), { limits: { perSecond: null } });
     const own = await prepared(accountsAt({ page: judge.url }));
     const many = 3000;
     await own.write('orders.csv', orderSheet(many));
@@ -806,7 +806,7 @@ describe('the store', () => {
 
 describe('the same messages', () => {
   it('go out a second time within a day only with --again, whatever the file is called', async () => {
-    const judge = await sandboxProcess(workspace, {});
+    const judge = await sandboxProcess(await testWorkspace(), {});
     const own = await prepared(accountsAt({ page: judge.url }));
     await inside(own, ['window', 'import', 'windows.csv', '--account', 'page']);
     const send = (sheet: string, ...more: string[]): Promise<Inside<CampaignJson>> =>

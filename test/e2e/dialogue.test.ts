@@ -85,18 +85,22 @@ describe.skipIf(!HAS_TMUX)('the dialogue', () => {
     const screen = terminal(workspace, ['send', '--lang', 'en_US', '--from', 'page']);
     await chooses(screen, 'Which template?', 'order_update');
     await chooses(screen, 'When should it be sent?', 'At a set time');
+    await screen.sees('In which time zone?');
+    screen.presses('Enter');
     await screen.sees('At what time?');
     screen.answers('2020-01-01 09:00');
     await screen.sees(/not in the future|has passed|in the past/);
     screen.presses('C-u');
-    screen.answers('in 10 seconds');
+    screen.answers('in 12 seconds');
+    await screen.sees('Is that right?');
+    screen.answers('y');
     await chooses(screen, 'Where do the recipients come from?', 'A workbook that is filled in');
     await screen.sees('The filled-in workbook');
     screen.answers('orders.csv');
     await screen.sees('do you accept the policy?');
     screen.answers('y');
     // Everybody of the sheet may get it, if they write until then.
-    await screen.sees('To send to 30 people, type the number:');
+    await screen.sees('To send to up to 30 people, type the number:');
     screen.answers('30');
     await screen.sees(/Campaign \S+ goes out at/);
     expect(await screen.status()).toBe(0);

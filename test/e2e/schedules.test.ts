@@ -104,6 +104,39 @@ describe('a key', () => {
     expect(await sandbox.received()).toHaveLength(3);
   });
 
+  it('reports a timed campaign when its job is run again after its time', async () => {
+    const sandbox = await sandboxProcess(await testWorkspace());
+    const trial = await Trial.make(sandbox, '35/s', 3);
+    const at = new Date(Date.now() + 2500).toISOString();
+    const job = () => pagecastJson(trial.workspace, [...SEND, ...CONSENT(3), '--campaign-key', 'k', '--at', at]);
+    expect(await job()).toMatchObject({ status: 0, json: { state: 'scheduled' } });
+    await until('its time has come', () => Date.now() > Date.parse(at) + 100);
+    // Nobody else was there to send it, so the job does.
+    expect(await job()).toMatchObject({ status: 0, json: { state: 'finished', sent: 3 } });
+    expect(await job()).toMatchObject({ status: 0, json: { state: 'finished', sent: 3 } });
+    expect(await sandbox.received()).toHaveLength(3);
+  });
+
+  it('does not overrule somebody who has paused the campaign', async () => {
+    const sandbox = await sandboxProcess(await testWorkspace());
+    const trial = await Trial.make(sandbox, '35/s', 3);
+    const job = () => pagecastJson(trial.workspace, [...SEND, ...CONSENT(3), '--campaign-key', 'k', '--at', 'in 1h']);
+    await job();
+    const { id } = trial.ledger.campaign()!;
+    await pagecast(trial.workspace, ['campaign', 'pause', id]);
+    expect(await job()).toMatchObject({ status: 6, json: { campaign: id, state: 'paused', queued: 3 } });
+    expect((await pagecast(trial.workspace, ['campaign', 'resume', id])).status).toBe(0);
+    expect(trial.ledger.campaign()).toMatchObject({ state: 'scheduled' });
+    expect(await sandbox.received()).toEqual([]);
+  });
+
+  it('must say something', async () => {
+    const workspace = await testWorkspace(accountsAt({ page: 'http://127.0.0.1:9' }));
+    await workspace.write('orders.csv', orderSheet(1));
+    const { status, error } = await pagecastJson(workspace, [...SEND, ...CONSENT(1), '--campaign-key', ' ']);
+    expect({ status, code: error?.code }).toEqual({ status: 2, code: 'USAGE' });
+  });
+
   it('goes on with what a killed job has left', async () => {
     const sandbox = await sandboxProcess(await testWorkspace());
     const trial = await Trial.make(sandbox, '20/s', 40);

@@ -76,6 +76,8 @@ CREATE UNIQUE INDEX messages_one_per_person ON messages (user_id, campaign)
 
 CREATE INDEX messages_queue ON messages (campaign, closes_at, seq) WHERE state = 'queued';
 
+CREATE INDEX messages_started ON messages (campaign) WHERE state = 'started';
+
 CREATE TABLE opt_outs (
   account  TEXT    NOT NULL,
   user_id  TEXT    NOT NULL,

@@ -58,11 +58,35 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
       expect(await one(store, 3)).toMatchObject({ messageId: 'm_3' });
     });
 
-    it('change no row in any other state', async () => {
+    it('make every row sent that was attempted and has its answer, whatever that was', async () => {
       const { store, lease } = await withUnknown();
       await store.record(lease, 'c1', { settled: [], skipped: [], started: [5] }, NOW);
-      expect(await store.recordEchoes(PAGE, [echo(1), echo(2), echo(5)], LATER)).toBe(0);
-      expect(await states(store)).toBe('1:sent(m_first) 2:failed 3:unknown 4:unknown 5:started');
+      expect(await store.recordEchoes(PAGE, [echo(1), echo(2), echo(5)], LATER)).toBe(1);
+      expect(await states(store)).toBe('1:sent(m_first) 2:sent(m_2) 3:unknown 4:unknown 5:started');
+    });
+
+    it('that came while the message was under way count more than an answer that says otherwise', async () => {
+      const { store, lease } = await withUnknown();
+      await store.record(lease, 'c1', { settled: [], skipped: [], started: [5] }, NOW);
+      await store.recordEchoes(PAGE, [echo(5)], NOW);
+      const settled: Settlement[] = [{ seq: 5, state: 'unknown', error: TIMEOUT }];
+      await store.record(lease, 'c1', { settled, skipped: [], started: [] }, LATER);
+      expect(await one(store, 5)).toMatchObject({ state: 'sent', messageId: 'm_5', error: null });
+    });
+
+    it('keep a row from being sent again, by whatever way', async () => {
+      const { store, lease, other } = await withUnknown();
+      await store.record(lease, 'c1', { settled: [], skipped: [], started: [5] }, NOW);
+      await store.recordEchoes(PAGE, [echo(5)], NOW);
+      const next = (await (await other('others gone')).engine.own(PAGE, LATER))!;
+      await store.resolve(next, 'c1', [queued(5), queued(3)], LATER);
+      expect(await states(store)).toBe('1:sent(m_first) 2:failed 3:queued 4:unknown 5:unknown');
+      expect(await failureOf(store.requeue(next, 'c1', [{ seq: 5, closesAt: null, from: 'unknown' }]))).toBe(
+        'COUNT_DIFFERS',
+      );
+      expect(await store.recordEchoes(PAGE, [echo(3)], LATER)).toBe(1);
+      expect(await one(store, 3)).toMatchObject({ state: 'sent', messageId: 'm_3' });
+      expect(await store.next('c1', 9, LATER)).toEqual([]);
     });
 
     it.each<[string, Echo, string]>([
@@ -126,7 +150,8 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
       const { store, lease } = await withUnknown();
       await store.resolve(lease, 'c1', [sent(3), queued(3), queued(4), sent(4)], LATER);
       expect(await states(store)).toBe('1:sent(m_first) 2:failed 3:sent(m_3) 4:queued 5:queued');
-      expect(await store.recordEchoes(PAGE, [echo(4)], LATER)).toBe(0);
+      expect(await store.recordEchoes(PAGE, [echo(4)], LATER)).toBe(1);
+      expect(await one(store, 4)).toMatchObject({ state: 'sent' });
     });
 
     it('is refused to a former owner, and changes nothing', async () => {
@@ -188,7 +213,10 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
           const { store, lease } = await withUnknown(9);
           const settled = new Map<number, string>();
           for (const { by, seqs } of steps) {
-            const fresh = seqs.filter((seq) => seq >= 3 && seq <= 8 && !settled.has(seq));
+            // An echo also settles what was taken for failed, or was put back.
+            const open = (seq: number): boolean =>
+              by === 'echo' ? seq >= 2 && settled.get(seq) !== 'sent' : seq >= 3 && !settled.has(seq);
+            const fresh = seqs.filter((seq) => seq <= 8 && open(seq));
             if (by === 'echo') {
               expect(
                 await store.recordEchoes(
@@ -210,7 +238,7 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
           for (const { seq, userId, state } of await collect(store.messages({ campaign: 'c1' }))) {
             expect(userId).toBe(user(seq));
             expect(ROW_STATES).toContain(state);
-            if (seq >= 3 && seq <= 8) expect(state).toBe(settled.get(seq) ?? 'unknown');
+            if (seq >= 2 && seq <= 8) expect(state).toBe(settled.get(seq) ?? (seq === 2 ? 'failed' : 'unknown'));
           }
         }),
         { numRuns: 15 },

@@ -97,12 +97,12 @@ export function scheduleContract(name: string, open: () => Promise<StoreUnderTes
 
     it('goes back to waiting after a pause', async () => {
       const { store, lease } = await scheduled();
-      await store.pause('c1');
+      await store.pause('c1', NOW);
       expect((await store.campaign('c1'))?.state).toBe('paused');
       await store.reschedule('c1');
       expect((await store.campaign('c1'))?.state).toBe('scheduled');
       await store.start(lease, 'c1', NOW);
-      await store.pause('c1');
+      await store.pause('c1', NOW);
       expect(await failureOf(store.reschedule('c1'))).toBe('CAMPAIGN_STATE');
     });
 
@@ -147,6 +147,30 @@ export function scheduleContract(name: string, open: () => Promise<StoreUnderTes
       expect(await store.campaign('c1')).toMatchObject({ state: 'cancelled', finishedAt: NOW + 1 });
     });
 
+    it('does not start what somebody has paused or stopped since it was looked at', async () => {
+      const { store, engine } = await open();
+      await readyCampaign(store, rows(1));
+      const lease = (await engine.own(PAGE, NOW))!;
+      const seen = (await store.campaign('c1'))!;
+      await store.pause('c1', NOW);
+      expect(await failureOf(store.start(lease, 'c1', NOW, seen))).toBe('CAMPAIGN_STATE');
+      const paused = (await store.campaign('c1'))!;
+      expect(paused).toMatchObject({ state: 'paused', stop: { cause: 'person' } });
+      await store.start(lease, 'c1', NOW, paused);
+      expect(await store.campaign('c1')).toMatchObject({ state: 'running', stop: null });
+    });
+
+    it('pauses also what stands still for a while', async () => {
+      const { store, engine } = await open();
+      await readyCampaign(store, rows(1));
+      const lease = (await engine.own(PAGE, NOW))!;
+      await store.start(lease, 'c1', NOW);
+      const stop = { cause: 'network', error: null, at: NOW } as const;
+      await store.conclude(lease, 'c1', { state: 'stopped', stop }, NOW);
+      await store.pause('c1', NOW + 1);
+      expect(await store.campaign('c1')).toMatchObject({ state: 'paused', stop: { cause: 'person', at: NOW + 1 } });
+    });
+
     it.each(['pause', 'cancel'] as const)('refuses to %s what has ended, and what is not there', async (what) => {
       const { store, engine } = await open();
       await readyCampaign(store, []);
@@ -178,6 +202,7 @@ export function scheduleContract(name: string, open: () => Promise<StoreUnderTes
       const there = await here.other('all alive');
       await here.store.draft(newCampaign('first'));
       await there.store.draft(newCampaign('second'));
+      await here.store.addRecurrence({ ...recurrence, nextAt: NOW });
       const again = approval({ again: true, ...change });
       const both = await Promise.all([here.store.approve('first', again), there.store.approve('second', again)]);
       expect(both.filter((one) => one === null)).toHaveLength(1);
@@ -185,6 +210,15 @@ export function scheduleContract(name: string, open: () => Promise<StoreUnderTes
       const [winner] = await here.store.campaigns();
       expect(refusal).toMatchObject({ because, campaign: { id: winner?.id } });
       expect(winner).toMatchObject({ key: null, occurrence: null, ...change });
+    });
+
+    it('make none of a recurrence that has ended while it was planned', async () => {
+      const { store } = await open();
+      await store.addRecurrence({ ...recurrence, nextAt: NOW });
+      await store.draft(newCampaign('c1'));
+      await store.endRecurrence('r1');
+      expect(await failureOf(store.approve('c1', approval({ again: true, occurrence })))).toBe('RECURRENCE_UNKNOWN');
+      expect(await store.campaigns()).toEqual([]);
     });
 
     it('finds a campaign by its key', async () => {

@@ -62,7 +62,7 @@ async function report(context: Context, id: string, options: ReportOptions): Pro
   if (html !== null) terminal.note(`Written: ${html}`);
   if (written) {
     terminal.note(
-      `Written: ${xlsx ?? ''}, with ${plural(written.rows, 'row')}. Its sheet "Recipients" has ${plural(written.recipients, 'row')} of people who did not get the message, to be mended and sent again.`,
+      `Written: ${xlsx ?? ''}, with ${plural(written.rows, 'row')}. Its sheet "Recipients" has ${plural(written.recipients, 'row')} of people who failed or were left out, to be mended and sent again.`,
     );
   }
   return EXIT.done;
@@ -86,7 +86,7 @@ async function writePage(path: string, page: string, overwrite: boolean): Promis
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST')
-      throw new Failure('FILE_EXISTS', `${path} exists already.`, 'Pass --overwrite, or choose another name.');
+      throw new Failure('FILE_EXISTS', `${path} exists already.`, 'Pass --force, or choose another name.');
     throw new Failure('FILE_UNWRITABLE', `${path} cannot be written: ${message}`, 'Choose another place.', error);
   }
 }

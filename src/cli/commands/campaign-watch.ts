@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import { hasEnded, STOP_STATUS, type Counts } from '../../core/delivery.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import type { Campaign, CampaignSummary, Clock, Store } from '../../ports.js';
-import { campaignJson, findCampaign, iso } from '../campaign-run.js';
+import { campaignJson, endedStatus, findCampaign, iso } from '../campaign-run.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
 import { countsLine, duration, time, wrap } from '../render.js';
@@ -96,10 +96,10 @@ export async function watchCampaign(
     const summary = await store.summary(id);
     const tookMs = clock.monotonic() - lookedAt;
 
-    const status = endStatus(campaign);
+    const status = endStatus(campaign, summary);
     view.show(course.look(campaign, summary), status !== null);
     if (status !== null) {
-      if (status !== EXIT.done && !terminal.json)
+      if (campaign.state === 'stopped' && !terminal.json)
         terminal.note(`What stopped it, and what to do: pagecast campaign report ${id}`);
       return status;
     }
@@ -113,8 +113,8 @@ export async function watchCampaign(
 }
 
 /** @returns null while there is something to wait for */
-function endStatus({ state, stop }: Campaign): ExitStatus | null {
-  if (hasEnded(state)) return EXIT.done;
+function endStatus({ state, stop }: Campaign, { counts }: CampaignSummary): ExitStatus | null {
+  if (hasEnded(state)) return endedStatus(state, counts, false);
   if (state !== 'stopped') return null;
   return stop === null ? EXIT.stopped : STOP_STATUS[stop.cause];
 }

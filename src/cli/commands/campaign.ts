@@ -120,7 +120,8 @@ async function show(context: Context, id: string): Promise<ExitStatus> {
     const { timeLines } = await import('../timing.js');
     terminal.data(['It goes out at', ...timeLines(timing.sendAt, timing.zone)].join('\n'));
   } else if (!hasEnded(state)) {
-    terminal.note(`If no other process is at it, go on with: pagecast campaign resume ${id}`);
+    const doubt = state === 'running' || state === 'ready' ? 'If no other process is at it, go on with' : 'Go on with';
+    terminal.note(`${doubt}: pagecast campaign resume ${id}`);
   }
   return EXIT.done;
 }
@@ -139,16 +140,26 @@ function underWay(counts: Counts): string {
     : '';
 }
 
+function ended({ id, state }: Campaign): Failure {
+  return new Failure(
+    'CAMPAIGN_STATE',
+    `Campaign ${id} is ${state}; nothing of it is left to send.`,
+    `To send again to some: pagecast campaign retry ${id} ${state === 'finished' ? '--failed' : '--skipped'}`,
+  );
+}
+
 async function pause(context: Context, id: string): Promise<ExitStatus> {
   const campaign = await findCampaign(context, id);
+  if (hasEnded(campaign.state)) throw ended(campaign);
   await announce(context, campaign, (counts) => `Pausing ${id}: ${countsLine(counts)}.${underWay(counts)}`);
   const { store } = await context.store();
-  await store.pause(id);
+  await store.pause(id, context.clock.now());
   return tellState(context, id, `${id} is paused. Go on with: pagecast campaign resume ${id}`);
 }
 
 async function cancel(context: Context, id: string): Promise<ExitStatus> {
   const campaign = await findCampaign(context, id);
+  if (hasEnded(campaign.state)) throw ended(campaign);
   await announce(
     context,
     campaign,
@@ -169,30 +180,25 @@ async function tellState(context: Context, id: string, sentence: string): Promis
 
 async function resume(context: Context, id: string, options: RunOptions): Promise<ExitStatus> {
   const campaign = await findCampaign(context, id);
-  if (hasEnded(campaign.state)) {
-    throw new Failure(
-      'CAMPAIGN_STATE',
-      `Campaign ${id} is ${campaign.state}; nothing is left to send.`,
-      `To send again to some: pagecast campaign retry ${id} ${campaign.state === 'finished' ? '--failed' : '--skipped'}`,
-    );
+  if (hasEnded(campaign.state)) throw ended(campaign);
+  const { timing } = campaign;
+  const now = context.clock.now();
+  if (timing === null || campaign.startedAt !== null) {
+    await announce(context, campaign, (counts) => `Going on with ${id}: ${plural(counts.queued, 'message')} to go.`);
+    return runAndReport(context, campaign, options);
   }
   const { store, engine } = await context.store();
-  if (campaign.state === 'paused' && campaign.startedAt === null && campaign.timing !== null) {
-    await store.reschedule(id);
-    await engine.wake(campaign.account, campaign.timing.sendAt);
-    if (context.clock.now() < campaign.timing.sendAt)
-      return tellState(
-        context,
-        id,
-        `${id} waits for ${time(campaign.timing.sendAt)} again. A worker has to be there: pagecast run`,
-      );
+  if (campaign.state === 'paused') await store.reschedule(id);
+  if (now < timing.sendAt) {
+    await engine.wake(campaign.account, timing.sendAt);
+    return tellState(context, id, `${id} waits for ${time(timing.sendAt)}. A worker has to be there: pagecast run`);
   }
-  await announce(
-    context,
-    campaign,
-    (counts) => `Going on with ${id}: ${plural(counts.queued + counts.started, 'message')} to go.`,
+  await announce(context, campaign, (counts) =>
+    now < timing.expiresAt
+      ? `Planning ${id} again, and sending: at most ${plural(counts.total, 'message')}.`
+      : `${id} could not start by ${time(timing.expiresAt)}: ${plural(counts.queued, 'person', 'people')} will be left out.`,
   );
-  return runAndReport(context, campaign, options);
+  return runAndReport(context, await findCampaign(context, id), options);
 }
 
 async function retry(context: Context, id: string, options: RetryOptions): Promise<ExitStatus> {

@@ -4,12 +4,12 @@ import { attend, type WorkEvent } from '../../app/attend.js';
 import type { RunResult } from '../../app/run.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import { dueAt } from '../../core/schedule.js';
-import type { Campaign, OccurrenceResult, Recurrence } from '../../ports.js';
+import type { Campaign, Clock, Engine, OccurrenceResult, Recurrence, Store } from '../../ports.js';
 import { campaignJson, iso, runStatus } from '../campaign-run.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
 import { createLog, type Log } from '../log.js';
-import { countsLine, plural } from '../render.js';
+import { countsLine } from '../render.js';
 import { resultText } from './schedule.js';
 
 interface WorkOptions {
@@ -22,6 +22,7 @@ interface WorkOptions {
 
 /** How often a campaign under way is told of. */
 const TELL_EVERY_MS = 10_000;
+const SWEEP_EVERY_MS = 60_000;
 
 export function register(program: Command, launch: Launch): void {
   program
@@ -48,6 +49,8 @@ async function work(context: Context, options: WorkOptions): Promise<ExitStatus>
   const { readDuration } = await import('../timing.js');
   const drainMs = readDuration('--drain', options.drain);
   const once = options.once === true;
+  if (options.strict === true && !once)
+    throw new Failure('USAGE', '--strict goes with --once.', 'A worker does not end with a status of its own.');
   if (terminal.json && !once)
     throw new Failure('USAGE', '--json goes with --once.', 'For a worker, pass --log-format json.');
   const log = createLog(options.logFormat, terminal, clock);
@@ -75,14 +78,21 @@ async function work(context: Context, options: WorkOptions): Promise<ExitStatus>
     tell.event(event);
   };
 
-  try {
-    // The store may know of campaigns that nobody has been told of: from a backup, or from before there were workers.
-    for (const campaign of await store.openCampaigns()) {
-      const at = dueAt(campaign);
-      if (at !== null) await engine.wake(campaign.account, at);
+  // Somebody may have died between writing down a campaign and having a worker woken for it.
+  const sweep = async (): Promise<void> => {
+    for (;;) {
+      await clock.sleep(SWEEP_EVERY_MS, over.signal);
+      if (over.signal.aborted) return;
+      const isWell = await wakeAll(store, engine, clock).then(
+        () => true,
+        () => false,
+      );
+      health?.seen(isWell);
     }
-    for (const { account, nextAt } of await store.recurrences())
-      if (nextAt !== null) await engine.wake(account, nextAt);
+  };
+  try {
+    await wakeAll(store, engine, clock);
+    void sweep();
     if (!once)
       log.info('ready', `Waiting for what is due${health ? `; ${health.url}/metrics` : ''}. Stop with Ctrl-C.`);
     const world = {
@@ -114,11 +124,20 @@ async function work(context: Context, options: WorkOptions): Promise<ExitStatus>
   return interruption.signal.aborted ? EXIT.interrupted : pass.status();
 }
 
+/** Has an account woken for each campaign and schedule that the store knows of, whoever has been told of them. */
+async function wakeAll(store: Store, engine: Engine, clock: Clock): Promise<void> {
+  for (const campaign of await store.openCampaigns()) {
+    const at = dueAt(campaign, clock.now());
+    if (at !== null) await engine.wake(campaign.account, at);
+  }
+  for (const { account, nextAt } of await store.recurrences()) if (nextAt !== null) await engine.wake(account, nextAt);
+}
+
 /** Everything that one pass came to. */
 class Pass {
   readonly results: RunResult[] = [];
   readonly #strict: boolean;
-  readonly #putOff: { campaign: string; error: unknown }[] = [];
+  readonly #putOff: { campaign: string | null; error: unknown }[] = [];
   readonly #occurrences: { schedule: string; at: number; result: OccurrenceResult }[] = [];
 
   constructor(strict: boolean) {
@@ -127,9 +146,9 @@ class Pass {
 
   record(event: WorkEvent): void {
     if (event.kind === 'ended') this.results.push(event.result);
-    // A campaign that another process is running is in good hands.
-    if (event.kind === 'put_off' && !(isBusy(event.error) && event.campaign.state === 'running'))
-      this.#putOff.push({ campaign: event.campaign.id, error: event.error });
+    if (event.kind === 'put_off') this.#putOff.push({ campaign: event.campaign.id, error: event.error });
+    if (event.kind === 'failed') this.#putOff.push({ campaign: null, error: event.error });
+    if (event.kind === 'occurrence_put_off') this.#putOff.push({ campaign: event.recurrence.id, error: event.error });
     if (event.kind === 'occurrence')
       this.#occurrences.push({ schedule: event.recurrence.id, at: event.at, result: event.result });
   }
@@ -147,11 +166,17 @@ class Pass {
     const statuses = [
       ...this.results.map((result) => runStatus(result, this.#strict)),
       ...this.#putOff.map(({ error }) => (error instanceof Failure ? error.status : EXIT.internal)),
-      ...this.#occurrences.flatMap(({ result }): ExitStatus[] => (result.kind === 'refused' ? [EXIT.invalid] : [])),
+      ...this.#occurrences.flatMap(({ result }): ExitStatus[] => [OCCURRENCE_STATUS[result.kind]]),
     ];
     return GRAVEST_FIRST.find((status) => statuses.includes(status)) ?? EXIT.done;
   }
 }
+
+const OCCURRENCE_STATUS: Record<OccurrenceResult['kind'], ExitStatus> = {
+  campaign: EXIT.done,
+  refused: EXIT.invalid,
+  missed: EXIT.stopped,
+};
 
 const GRAVEST_FIRST: readonly ExitStatus[] = [
   EXIT.internal,
@@ -164,10 +189,6 @@ const GRAVEST_FIRST: readonly ExitStatus[] = [
   EXIT.tryAgain,
   EXIT.interrupted,
 ];
-
-function isBusy(error: unknown): boolean {
-  return error instanceof Failure && error.code === 'ACCOUNT_BUSY';
-}
 
 function described(error: unknown): { code: string; message: string; hint: string } {
   if (error instanceof Failure) return { code: error.code, message: error.message, hint: error.hint };
@@ -248,10 +269,19 @@ class Teller {
       case 'missed':
         log.warn(
           'occurrences_missed',
-          `${event.recurrence.id}: ${plural(event.count, 'occurrence')} came by while no worker was there; not caught up`,
-          { schedule: event.recurrence.id, count: event.count },
+          `${event.recurrence.id}: from ${iso(event.from) ?? ''} on occurrences came by that nobody could start in time; they are not caught up`,
+          { schedule: event.recurrence.id, from: iso(event.from) },
         );
         return;
+      case 'occurrence_put_off':
+      case 'failed': {
+        const what = event.kind === 'failed' ? event.account : event.recurrence.id;
+        const { code, message, hint } = described(event.error);
+        if (this.#putOff.get(what) === code) return;
+        this.#putOff.set(what, code);
+        log.warn(event.kind, `${what}: not now. ${message} ${hint}`.trim(), { what, code });
+        return;
+      }
       case 'occurrence': {
         const { recurrence, at, result } = event;
         const fields = { schedule: recurrence.id, at: iso(at), result };

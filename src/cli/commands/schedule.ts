@@ -62,7 +62,7 @@ export function resultText(result: OccurrenceResult): string {
     case 'campaign':
       return `campaign ${result.campaign}`;
     case 'missed':
-      return 'missed: no worker was there in time';
+      return 'missed: no worker could start it in time';
     case 'refused':
       return `not sent: ${clip(result.message, 200)}`;
   }

@@ -10,7 +10,7 @@ import {
   type Terms,
 } from '../../app/approve.js';
 import { planCampaign, shortId, type Plan, type RecipientSource } from '../../app/plan.js';
-import { DEFAULT_BUDGET, hasEnded, NEEDS_A_PERSON, STOP_STATUS } from '../../core/delivery.js';
+import { DEFAULT_BUDGET, hasEnded, NEEDS_A_PERSON } from '../../core/delivery.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import { PAGE_LIMIT } from '../../core/pacing.js';
 import { BULK_POLICY } from '../../core/policy.js';
@@ -114,7 +114,10 @@ async function showPlan(context: Context, options: SendOptions): Promise<ExitSta
 async function sendCampaign(context: Context, given: SendOptions): Promise<ExitStatus> {
   const options = context.terminal.interactive ? await askForMissing(context, given) : given;
   failureBudget(options);
-  const request = await resolveRequest(context, options);
+  const key = readKey(options.campaignKey);
+  const { store, engine } = await context.store();
+  const standing = key === undefined ? null : await store.campaignWithKey(key);
+  const request = await resolveRequest(context, options, standing);
   if (options.every !== undefined) return sendAgainAndAgain(context, request, options, options.every);
   if (options.dryRun === true) {
     if (!context.terminal.json) printPolicy(context);
@@ -133,12 +136,9 @@ async function sendCampaign(context: Context, given: SendOptions): Promise<ExitS
   if (plan.campaign === null) return printPlan(context, plan);
   if (options.testTo !== undefined) return sendTest(context, request, plan, options.testTo);
 
-  const { store, engine } = await context.store();
-  const key = options.campaignKey;
-  const standing = key === undefined ? null : await store.campaignWithKey(key);
   if (standing) {
     await store.discard(plan.campaign);
-    requireSameContent(standing, plan.digest);
+    requireSameContent(standing, request.account, plan);
     return goOn(context, standing, options);
   }
   let approved: string;
@@ -148,7 +148,7 @@ async function sendCampaign(context: Context, given: SendOptions): Promise<ExitS
     await context.provider(request.account);
     if (context.terminal.json) await annotate(context, plan);
     else await printPreview(context, plan);
-    const consent = await askForConsent(context, countToConfirm(plan), options);
+    const consent = await askForConsent(context, countToConfirm(plan), options, plan.timing !== null);
     const terms: Terms = {
       again: options.again === true,
       budget: failureBudget(options),
@@ -170,14 +170,15 @@ async function sendCampaign(context: Context, given: SendOptions): Promise<ExitS
 async function goOn(context: Context, campaign: Campaign, options: RunOptions): Promise<ExitStatus> {
   const { terminal, clock } = context;
   const { id, state, stop, timing } = campaign;
-  if (!terminal.json) terminal.note(`This key belongs to campaign ${id}, which is ${state}.`);
+  if (!terminal.json)
+    terminal.note(`This key belongs to campaign ${id}, which is ${state}; it keeps its own time, pace and limits.`);
   if (hasEnded(state)) return reportEnded(context, campaign, options);
   if (state === 'scheduled' && timing !== null && clock.now() < timing.sendAt) return tellWhen(context, campaign);
   if (stop !== null && NEEDS_A_PERSON.includes(stop.cause)) {
     await reportEnded(context, campaign, options);
-    if (!terminal.json)
-      terminal.note(`It was stopped for safety. When you have looked into it: pagecast campaign resume ${id}`);
-    return STOP_STATUS[stop.cause];
+    const why = stop.cause === 'person' ? 'Somebody has paused it.' : 'It was stopped for safety.';
+    if (!terminal.json) terminal.note(`${why} When you have looked into it: pagecast campaign resume ${id}`);
+    return EXIT.stopped;
   }
   return runAndReport(context, campaign, options);
 }
@@ -237,9 +238,9 @@ async function sendAgainAndAgain(
     for (const at of next) terminal.note(timeLines(at, zone)[0] ?? '');
   }
   const people = countToConfirm(plan);
-  const consent = await askForConsent(context, people, options);
+  const consent = await askForConsent(context, people, options, true);
   // Sheets grow: a larger number allows for that.
-  requireConsent(people, { ...consent, confirmedCount: Math.min(people, consent.confirmedCount) });
+  requireConsent(people, { ...consent, confirmedCount: Math.min(people, consent.confirmedCount) }, true);
   const { account, template, source, pace, skipInvalid } = request;
   const recurrence: Recurrence = {
     id: shortId('r', clock.now(), random),
@@ -305,7 +306,18 @@ async function sendTest(context: Context, request: Request, plan: Plan, userId: 
   return runAndReport(context, await findCampaign(context, campaign), {});
 }
 
-async function resolveRequest(context: Context, options: SendOptions): Promise<Request> {
+/** An empty one, as an unset variable of a CI job gives it, would be shared by all jobs. @throws Failure USAGE */
+function readKey(key: string | undefined): string | undefined {
+  if (key === undefined || (key.trim() !== '' && key.length <= 200)) return key;
+  throw new Failure('USAGE', 'The campaign key is empty or too long.', 'Pass --campaign-key with 1 to 200 characters.');
+}
+
+/** @param standing the campaign of the given key: its time counts, and may have passed when the job is run again */
+async function resolveRequest(
+  context: Context,
+  options: SendOptions,
+  standing: Campaign | null = null,
+): Promise<Request> {
   const need = (value: string | undefined, flag: string): string => {
     if (value !== undefined) return value;
     throw new Failure(
@@ -331,10 +343,15 @@ async function resolveRequest(context: Context, options: SendOptions): Promise<R
       `Choose a pace of at most ${PAGE_LIMIT}/s; 35/s leaves room.`,
     );
   }
+  if (account.provider === 'sandbox' && account.channel === 'messenger' && pace > PAGE_LIMIT && !context.terminal.json)
+    context.terminal.note(
+      `More than ${PAGE_LIMIT} messages a second would cut off a real Page, and the sandbox does the same.`,
+    );
   if (options.at === undefined && options.every === undefined && (options.zone ?? options.expiresAfter) !== undefined)
     throw new Failure('USAGE', '--zone and --expires-after go with a time.', 'Pass --at or --every as well.');
   const timing =
-    options.at === undefined ? null : (await import('../timing.js')).readTiming(context, options.at, options);
+    standing?.timing ??
+    (options.at === undefined ? null : (await import('../timing.js')).readTiming(context, options.at, options));
   return { account, template, source, pace, skipInvalid: options.skipInvalid === true, timing };
 }
 
@@ -363,6 +380,7 @@ async function printPlan(context: Context, plan: Plan): Promise<ExitStatus> {
       );
     } else {
       terminal.data(planText(plan, terminal.paint));
+      for (const line of await whenLines(plan)) terminal.data(line);
       await printSamples(context, plan, terminal.paint, (text) => terminal.data(text));
     }
   }
@@ -400,6 +418,14 @@ async function printPreview(context: Context, plan: Plan): Promise<void> {
   printPolicy(context);
   await printSamples(context, plan, terminal.tint, (text) => terminal.note(text));
   terminal.note(planText(plan, terminal.tint));
+  for (const line of await whenLines(plan)) terminal.note(line);
+}
+
+/** When a timed send goes out, in every zone that matters. */
+async function whenLines({ timing }: Plan): Promise<string[]> {
+  if (timing === null) return [];
+  const { timeLines } = await import('../timing.js');
+  return ['It goes out at', ...timeLines(timing.sendAt, timing.zone)];
 }
 
 /** Tells GitHub Actions of the findings. @returns how many there are, and the words for a log that others may or may not read */

@@ -11,7 +11,7 @@ import type { Launch } from '../launch.js';
 export function register(program: Command, launch: Launch): void {
   program
     .command('init')
-    .description('make a workspace: pagecast.yaml, templates/ and .pagecast/')
+    .description('make a workspace: pagecast.yaml and templates/')
     .argument('[folder]', 'where', '.')
     .addHelpText('after', '\nExamples:\n  $ pagecast init\n  $ pagecast init campaigns/spring')
     .action(launch((context: Context, folder: string) => init(context, folder)));

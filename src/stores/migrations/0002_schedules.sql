@@ -34,8 +34,10 @@ CREATE TABLE campaigns_new (
 
 INSERT INTO campaigns_new (number, id, account, account_name, template, variables, source, pace, state, stop, digest, policy,
   budget, approved_at, started_at, finished_at)
-SELECT number, id, account, account_name, template, variables, source, pace, state,
-  iif(stop IS NULL, NULL, json_set(stop, '$.at', coalesce(started_at, approved_at))), digest, policy,
+SELECT number, id, account, account_name, template, variables, source, pace,
+  iif(state IN ('ready', 'running'), 'paused', state),
+  -- So far only a person had a campaign go on, and of those that stand still only a person shall.
+  iif(stop IS NULL, NULL, json_set(stop, '$.at', 0)), digest, policy,
   '{"count":10,"share":0.1}', approved_at, started_at, finished_at
 FROM campaigns;
 
@@ -46,6 +48,9 @@ CREATE INDEX campaigns_by_digest ON campaigns (account, digest, approved_at);
 -- Why the approved plan left the row out; NULL when it was to be sent.
 ALTER TABLE messages ADD COLUMN planned TEXT;
 UPDATE messages SET planned = reason WHERE state = 'skipped';
+
+-- What a dead run has left under way is looked for each time an account is taken.
+CREATE INDEX messages_started ON messages (campaign) WHERE state = 'started';
 
 -- What came back of our messages. It may come before the row is known to be unknown.
 CREATE TABLE echoes (
