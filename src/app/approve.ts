@@ -21,9 +21,11 @@ export async function refuseIfSentBefore(
   { store, clock }: { store: Store; clock: Clock },
   account: Account,
   digest: string,
+  key?: string,
 ): Promise<void> {
   const before = await store.sentBefore(senderKey(account), digest, clock.now() - RESEND_AFTER_MS);
-  if (before) throw alreadySent(before);
+  // One with the same key, made by another job a moment ago, is to be gone on with.
+  if (before && (key === undefined || before.key !== key)) throw alreadySent(before);
 }
 
 export interface Terms {

@@ -137,7 +137,7 @@ async function isTooLate(world: RunWorld, lease: Lease, { id }: Campaign, window
   const { store, clock } = world;
   // Looked at only now: with the account owned, nobody else starts it.
   const campaign = await store.campaign(id);
-  if (campaign === null || campaign.timing === null || campaign.startedAt !== null) return false;
+  if (!campaign?.timing || campaign.startedAt !== null) return false;
   if (campaign.state !== 'scheduled' && campaign.state !== 'paused') return false;
   const { sendAt, expiresAt } = campaign.timing;
   const now = clock.now();

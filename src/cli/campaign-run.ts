@@ -112,7 +112,7 @@ async function runWithProgress(
 
 /** The campaign is in the ledger by now, so the same `send` again would be refused as sent before. */
 function withWayOn({ code, message, hint, cause }: Failure, { id }: Campaign): Failure {
-  const way = `Campaign ${id} is kept. Go on with: pagecast campaign resume ${id} (a worker, if one is running, does so by itself)`;
+  const way = `Campaign ${id} is kept. A worker that is running goes on with it; or: pagecast campaign resume ${id}`;
   return new Failure(code, message, hint === '' ? way : `${hint}\n${way}`, cause);
 }
 

@@ -143,7 +143,8 @@ async function sendCampaign(context: Context, given: SendOptions): Promise<ExitS
   }
   let approved: string;
   try {
-    if (options.again !== true) await refuseIfSentBefore({ store, clock: context.clock }, request.account, plan.digest);
+    if (options.again !== true)
+      await refuseIfSentBefore({ store, clock: context.clock }, request.account, plan.digest, key);
     // What is wrong with the account must come out now: once approved, the campaign would stand in the ledger.
     await context.provider(request.account);
     if (context.terminal.json) await annotate(context, plan);
