@@ -1,7 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { Chalk } from 'chalk';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import type { CampaignReport } from '../../src/app/report.js';
 import { escapeHtml, reportPage } from '../../src/cli/report-page.js';
 import { reportJson, reportText } from '../../src/cli/report-text.js';
@@ -13,7 +13,7 @@ import { SqliteStore } from '../../src/stores/sqlite.js';
 import { accountKey, HOUR, living, NOW, readyCampaign, row, rows, template, user } from '../support/fixtures.js';
 import { inside } from '../support/process-inside.js';
 import { readPath } from '../support/workbooks.js';
-import { testWorkspace, type TestWorkspace } from '../support/workspace.js';
+import { sharedEnd, testWorkspace, type TestWorkspace } from '../support/workspace.js';
 
 const XHTML = { 'http://www.w3.org/2000/svg': 'svg' };
 const none = { queued: 0, started: 0, sent: 0, failed: 0, skipped: 0, unknown: 0 };
@@ -278,8 +278,9 @@ describe('pagecast campaign report', () => {
   let workspace: TestWorkspace;
 
   /** Row 1 was sent, 2 failed, 3 was left out, 4 repeats 1, 5 has lost its name. */
+  const atEnd = sharedEnd();
   beforeAll(async () => {
-    workspace = await testWorkspace('accounts: {}\n', afterAll);
+    workspace = await testWorkspace('accounts: {}\n', atEnd);
     await mkdir(workspace.path('.pagecast'));
     const file = new SqliteDatabase(workspace.path('.pagecast/pagecast.db'));
     const [store, engine] = [new SqliteStore(file), new SqliteEngine(file, living)];

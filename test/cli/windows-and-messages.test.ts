@@ -1,13 +1,14 @@
 /** What `window` and `message` print, through the whole program and the embedded sandbox. */
 import { readFile } from 'node:fs/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { inside } from '../support/process-inside.js';
-import { personId, testWorkspace, windowLog, type TestWorkspace } from '../support/workspace.js';
+import { personId, sharedEnd, testWorkspace, windowLog, type TestWorkspace } from '../support/workspace.js';
 
 let workspace: TestWorkspace;
 
+const atEnd = sharedEnd();
 beforeAll(async () => {
-  workspace = await testWorkspace('accounts: {}\n', afterAll);
+  workspace = await testWorkspace('accounts: {}\n', atEnd);
 });
 
 describe('window', () => {

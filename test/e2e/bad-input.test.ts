@@ -7,7 +7,7 @@ import { chmod, mkdir, readFile, writeFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { inside, type Inside } from '../support/process-inside.js';
 import { pagecast, pagecastJson, sandboxProcess, type CampaignJson, type SandboxProcess } from '../support/process.js';
 import { Ledger } from '../support/workspace-ledger.js';
@@ -27,6 +27,7 @@ import {
   accountsAt,
   orderSheet,
   personId,
+  sharedEnd,
   testWorkspace,
   windowLog,
   type TestWorkspace,
@@ -47,9 +48,11 @@ async function prepared(configuration: string, atEnd?: TestWorkspace['atEnd']): 
   return made;
 }
 
+const atEnd = sharedEnd();
+
 beforeAll(async () => {
-  sandbox = await sandboxProcess(await testWorkspace(undefined, afterAll));
-  workspace = await prepared(accountsAt({ page: sandbox.url }), afterAll);
+  sandbox = await sandboxProcess(await testWorkspace(undefined, atEnd));
+  workspace = await prepared(accountsAt({ page: sandbox.url }), atEnd);
   expect((await inside(workspace, ['window', 'import', 'windows.csv', '--account', 'page'])).status).toBe(0);
 });
 
@@ -57,10 +60,10 @@ beforeAll(async () => {
 let busy: ReturnType<typeof pagecastJson>;
 
 beforeAll(async () => {
-  const own = await prepared(accountsAt({ page: sandbox.url }), afterAll);
+  const own = await prepared(accountsAt({ page: sandbox.url }), atEnd);
   await inside(own, ['window', 'import', 'windows.csv', '--account', 'page']);
   const writer = new Database(own.path('.pagecast/pagecast.db'));
-  afterAll(() => void writer.close());
+  atEnd(() => void writer.close());
   writer.exec('BEGIN IMMEDIATE');
   const args = ['--sheet', 'orders.csv', '--accept-policy', '--confirm-count', String(PEOPLE)];
   busy = pagecastJson(own, ['send', ...TEMPLATE, '--from', 'page', ...args]);

@@ -2,7 +2,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { afterAll, onTestFinished } from 'vitest';
 
 export interface TestWorkspace {
   folder: string;
@@ -17,7 +17,7 @@ export interface TestWorkspace {
 
 /**
  * Makes a folder that ends with the test; without `configuration` it is no workspace.
- * @param atEnd `afterAll` for one that many tests share
+ * @param atEnd what `sharedEnd` gives, for one that many tests share
  */
 export async function testWorkspace(
   configuration?: string,
@@ -65,4 +65,16 @@ export function windowLog(people: number, first = 0): string {
   const at = new Date(Date.now() - 3_600_000).toISOString();
   const rows = Array.from({ length: people }, (_, index) => `${personId(first + index)},${at}`);
   return ['user_id,opened_at', ...rows, ''].join('\n');
+}
+
+/**
+ * Where what all tests of a file share is put, to go away with the last of them. To be called outside of every hook: one
+ * that a hook adds is never called.
+ */
+export function sharedEnd(): TestWorkspace['atEnd'] {
+  const endings: (() => void | Promise<void>)[] = [];
+  afterAll(async () => {
+    for (const end of endings.reverse()) await end();
+  });
+  return (work) => void endings.push(work);
 }
