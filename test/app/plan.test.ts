@@ -121,6 +121,23 @@ describe('planCampaign', () => {
     expect((await here.store.summary(plan.campaign!)).counts).toMatchObject({ queued: 3, skipped: 1, total: 4 });
   });
 
+  it('judges a timed send by the windows of its time, and says which earlier start would reach more', async () => {
+    // One window shuts in an hour, nine in five hours, ten in twenty.
+    const hours = [23, ...Array.from({ length: 9 }, () => 19), ...Array.from({ length: 10 }, () => 4)];
+    const here = await world(hours);
+    const path = await csv(hours.map((_, index) => line(index + 1)));
+    const timing = { sendAt: NOW + 6 * HOUR, expiresAt: NOW + 7 * HOUR, zone: 'UTC' };
+    const plan = await planCampaign(here, request(path, { timing }));
+    expect(plan).toMatchObject({ rows: 20, send: 10, startAt: NOW + 6 * HOUR, skip: { window_closed: 10 } });
+    // At 35 a second the last turn comes half a second after the start, so the minute before the window shuts is the last.
+    expect(plan.earlier).toEqual([
+      { at: NOW + 5 * HOUR - 60_000, send: 19 },
+      { at: NOW + HOUR - 60_000, send: 20 },
+    ]);
+    const now = await planCampaign(here, request(path, { timing: { ...timing, sendAt: NOW + HOUR / 2 } }));
+    expect(now).toMatchObject({ send: 20, earlier: [] });
+  });
+
   it('stages more rows than a batch holds', async () => {
     const count = 2500;
     const here = await world(Array.from({ length: count }, (_, index) => (index % 5 === 0 ? 30 : 1)));

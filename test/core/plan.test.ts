@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { admit, everybodyInTime, finishTime, TurnTaker } from '../../src/core/plan.js';
+import { admit, everybodyInTime, finishTime, latestStart, servedFrom, TurnTaker } from '../../src/core/plan.js';
 import { CLOCK_SKEW_MS } from '../../src/core/window.js';
 import { DAY, exactWindow, fixedRandom, HOUR, NOW } from '../support/fixtures.js';
 
@@ -128,5 +128,43 @@ describe('finishTime', () => {
     [9, Infinity, 0],
   ])('of %i turns at %d/s is %i ms later', (turns, pace, ms) => {
     expect(finishTime(NOW, turns, pace)).toBe(NOW + ms);
+  });
+});
+
+describe('latestStart', () => {
+  const MINUTE = 60_000;
+  const from = Math.ceil(NOW / MINUTE) * MINUTE;
+
+  it('is the last minute from which so many are reached, as trying each minute finds', () => {
+    const closing = fc.oneof(fc.integer({ min: 0, max: 20 * MINUTE }), fc.constant(Infinity));
+    fc.assert(
+      fc.property(
+        fc.array(closing, { maxLength: 12 }),
+        fc.constantFrom(1 / 60, 1 / 30, 1, Infinity),
+        fc.nat(12),
+        (closings, pace, wanted) => {
+          const sorted = Float64Array.from(closings.map((one) => from + one)).sort();
+          const until = from + 15 * MINUTE;
+          let expected: number | null = null;
+          for (let at = from; at < until; at += MINUTE) if (servedFrom(sorted, at, pace) >= wanted) expected = at;
+          expect(latestStart(sorted, { from, until, wanted, pace })).toBe(expected);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it('reaches no more people the later it is', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 0, max: 600_000 }), { maxLength: 20 }),
+        fc.nat(600),
+        (closings, seconds) => {
+          const sorted = Float64Array.from(closings.map((one) => from + one)).sort();
+          const at = from + seconds * 1000;
+          expect(servedFrom(sorted, at + 1000, 1 / 20)).toBeLessThanOrEqual(servedFrom(sorted, at, 1 / 20));
+        },
+      ),
+    );
   });
 });

@@ -7,6 +7,7 @@ import Database from 'better-sqlite3';
 import ts from 'typescript';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Failure } from '../../src/core/failure.js';
+import { dueAt } from '../../src/core/schedule.js';
 import { SqliteDatabase } from '../../src/stores/sqlite-database.js';
 import { SqliteStore } from '../../src/stores/sqlite.js';
 import { openStore } from '../../src/stores/open.js';
@@ -315,5 +316,48 @@ describe('the schema', () => {
       .all() as string[];
     const schema = [`-- version ${version}`, ...statements.map((sql) => `${sql};`)].join('\n\n');
     await expect(`${schema}\n`).toMatchFileSnapshot('schema.sql');
+  });
+});
+
+describe('a store from before there were schedules', () => {
+  it('keeps every campaign and row, and lets nothing go on by itself', async () => {
+    const path = join(temporaryFolder(), 'pagecast.db');
+    const old = new Database(path);
+    old.exec(readFileSync(new URL('../../src/stores/migrations/0001_ledger.sql', import.meta.url), 'utf8'));
+    old.pragma('application_id = 1885431653');
+    old.pragma('user_version = 1');
+    const campaign = old.prepare(
+      `INSERT INTO campaigns (id, account, account_name, template, variables, source, state, stop, digest, policy, approved_at)
+       VALUES (?, 'page', 'page', '{}', '[]', '', ?, ?, ?, '', 5)`,
+    );
+    const stop = JSON.stringify({ cause: 'network', error: null });
+    for (const [id, state] of [
+      ['c1', 'finished'],
+      ['c2', 'running'],
+      ['c3', 'stopped'],
+      ['c4', 'ready'],
+    ] as const) {
+      const { lastInsertRowid } = campaign.run(id, state, state === 'stopped' ? stop : null, id);
+      old
+        .prepare(`INSERT INTO messages (campaign, seq, user_id, "values", state, reason) VALUES (?, ?, ?, '[]', ?, ?)`)
+        .run(lastInsertRowid, 1, user(1), 'skipped', 'window_closed');
+    }
+    old.close();
+
+    const file = new SqliteDatabase(path);
+    const store = new SqliteStore(file);
+    const campaigns = await store.campaigns();
+    expect(campaigns.map(({ id, state }) => `${id} ${state}`)).toEqual([
+      'c4 paused',
+      'c3 stopped',
+      'c2 paused',
+      'c1 finished',
+    ]);
+    expect(campaigns.map((one) => dueAt(one, Date.now()))).toEqual([null, null, null, null]);
+    expect(await collect(store.messages({}))).toHaveLength(4);
+    expect((await store.summary('c2')).changed).toEqual({ out: {}, in: 0 });
+    expect(file.connection.pragma('foreign_key_check')).toEqual([]);
+    expect(file.connection.pragma('foreign_keys', { simple: true })).toBe(1);
+    await store.close();
   });
 });

@@ -94,7 +94,7 @@ async function list(context: Context): Promise<ExitStatus> {
   else {
     const rows = pairs.map(({ campaign, summary }) => [
       campaign.id,
-      campaign.state,
+      campaign.state === 'scheduled' && campaign.timing ? `scheduled: ${time(campaign.timing.sendAt)}` : campaign.state,
       campaign.accountName,
       `${campaign.template.name} (${campaign.template.language})`,
       time(campaign.approvedAt),
