@@ -80,7 +80,9 @@ export class Trial {
     const before = this.ledger.tried();
     let over = false;
     void running.ended.then(() => (over = true));
-    await until('the first message of a run', () => over || this.ledger.tried() > before, 30_000);
+    // A run may find that nothing is left but to say so.
+    const begun = (): boolean => over || this.ledger.tried() > before || this.isFinished();
+    await until('the first message of a run', begun, 30_000);
   }
 
   /** What must hold once the campaign is finished. */
