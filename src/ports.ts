@@ -263,6 +263,8 @@ export interface Campaign {
   digest: string;
   approvedAt: number;
   startedAt: number | null;
+  /** When somebody last had it sent, or a message of it was sent; to within a minute. */
+  activeAt: number;
   finishedAt: number | null;
 }
 
@@ -512,6 +514,7 @@ export interface Store {
   campaign(id: string): Promise<Campaign | null>;
   /** Newest first. */
   campaigns(): Promise<Campaign[]>;
+  campaignOf(occurrence: Occurrence): Promise<Campaign | null>;
   /** The one campaign with this key. */
   campaignWithKey(key: string): Promise<Campaign | null>;
   /** Those that have not ended, oldest first. @param account all accounts unless given */

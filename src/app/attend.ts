@@ -194,6 +194,13 @@ async function holdOccurrence(world: AttendWorld, recurrence: Recurrence, reques
   const { id, cron, zone, expiryMs, nextAt } = recurrence;
   if (nextAt === null) return;
   const now = clock.now();
+  // Made by a worker that died before it could write that down.
+  const made = await store.campaignOf({ recurrence: id, at: nextAt });
+  if (made) {
+    const last = { at: nextAt, result: { kind: 'campaign', campaign: made.id } } as const;
+    await store.passOccurrence(id, nextAt, last, nextOccurrence(cron, zone, nextAt));
+    return;
+  }
   // Of occurrences that have come by unnoticed only the last may still be held; nothing is caught up.
   const at = Math.max(nextAt, lastOccurrence(cron, zone, now) ?? nextAt);
   if (at > nextAt) request.onEvent({ kind: 'missed', recurrence, from: nextAt });

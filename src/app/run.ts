@@ -157,7 +157,10 @@ async function isTooLate(world: RunWorld, lease: Lease, { id }: Campaign, window
     return true;
   }
   await replan(world, lease, campaign, window);
-  return false;
+  // Planning a large sheet takes a while.
+  if (clock.now() < expiresAt) return false;
+  await store.expire(lease, id, clock.now());
+  return true;
 }
 
 async function putBack(store: Store, lease: Lease, id: string, rows: readonly RequeuedRow[]): Promise<void> {

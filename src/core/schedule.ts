@@ -28,13 +28,12 @@ export function dueAt(
     state: CampaignState;
     timing: Timing | null;
     approvedAt: number;
-    startedAt: number | null;
+    activeAt: number;
     stop: { cause: StopCause; at: number } | null;
   },
   now: number,
 ): number | null {
-  const since = campaign.stop?.at ?? campaign.startedAt ?? campaign.approvedAt;
-  if (campaign.state !== 'scheduled' && now - since > FORGOTTEN_MS) return null;
+  if (campaign.state !== 'scheduled' && now - campaign.activeAt > FORGOTTEN_MS) return null;
   switch (campaign.state) {
     case 'scheduled':
       return campaign.timing?.sendAt ?? campaign.approvedAt;

@@ -3,7 +3,7 @@
  * platform's limits are per Page. An owner renews its lease; a dead one's lease runs out, or is taken at once when its
  * process is known to be gone.
  */
-import { Failure } from '../core/failure.js';
+import { EXIT, Failure } from '../core/failure.js';
 import type { Clock, Engine, Lease } from '../ports.js';
 import type { SqliteDatabase } from './sqlite-database.js';
 
@@ -11,7 +11,6 @@ import type { SqliteDatabase } from './sqlite-database.js';
 export const LEASE_MS = 15_000;
 /** How often the file is looked at for accounts that are due: what is due starts this much late. */
 const POLL_MS = 1000;
-const FORGOTTEN_MS = 24 * 3_600_000;
 /** Messages of a dead owner may have left up to the moment of its death, and may still be on their way. */
 const SILENCE_AFTER_DEATH_MS = 1250;
 
@@ -86,8 +85,6 @@ export class SqliteEngine implements Engine {
   wake(account: string, at: number): Promise<void> {
     return this.#file.write(() => {
       const { connection } = this.#file;
-      // Where no worker ever looks, they must not pile up.
-      connection.prepare(`DELETE FROM wakes WHERE account = ? AND at < ?`).run(account, at - FORGOTTEN_MS);
       connection.prepare(`INSERT OR IGNORE INTO wakes (account, at) VALUES (?, ?)`).run(account, Math.ceil(at));
     });
   }
@@ -103,12 +100,12 @@ export class SqliteEngine implements Engine {
     signal.addEventListener('abort', onAbort);
     try {
       while (!signal.aborted && errors.length === 0) {
-        for (const account of await this.#due(clock.now()).catch(noneIfBusy)) {
+        for (const account of await this.#due(clock.now()).catch(noneYet)) {
           if (busy.has(account)) continue;
           const work = this.#attend(account, attend, clock.now())
             .catch((error: unknown) => {
               // It stays due, and is looked at again.
-              if (!isBusy(error)) errors.push(error);
+              if (!mayPass(error)) errors.push(error);
             })
             .finally(() => {
               busy.delete(account);
@@ -148,11 +145,12 @@ export class SqliteEngine implements Engine {
   }
 }
 
-function isBusy(error: unknown): boolean {
-  return error instanceof Failure && error.code === 'STORE_BUSY';
+/** A busy store, or a disk without room: what a worker should live through. */
+function mayPass(error: unknown): boolean {
+  return error instanceof Failure && error.status === EXIT.tryAgain;
 }
 
-function noneIfBusy(error: unknown): string[] {
-  if (isBusy(error)) return [];
+function noneYet(error: unknown): string[] {
+  if (mayPass(error)) return [];
   throw error;
 }

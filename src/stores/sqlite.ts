@@ -24,6 +24,7 @@ import type {
   MessageFilter,
   MessageRow,
   NewCampaign,
+  Occurrence,
   OpenerEvent,
   QueuePlace,
   QueuedRow,
@@ -64,6 +65,7 @@ interface CampaignRecord {
   zone: string | null;
   approved_at: number;
   started_at: number | null;
+  active_at: number;
   finished_at: number | null;
 }
 
@@ -259,6 +261,12 @@ export class SqliteStore implements Store {
     return this.#file.run(() => this.#sentBefore(account, digest, since));
   }
 
+  campaignOf({ recurrence, at }: Occurrence): Promise<Campaign | null> {
+    return this.#file.run(() =>
+      this.#one(`SELECT * FROM campaigns WHERE recurrence = ? AND occurs_at = ?`, recurrence, at),
+    );
+  }
+
   campaignWithKey(key: string): Promise<Campaign | null> {
     return this.#file.run(() => this.#one(`SELECT * FROM campaigns WHERE key = ?`, key));
   }
@@ -271,8 +279,8 @@ export class SqliteStore implements Store {
       const { id, account, accountName, template, variables, source, pace, timing } = campaign;
       const { lastInsertRowid } = this.#sql(
         `INSERT INTO campaigns (id, account, account_name, template, variables, source, pace, state, digest, policy, budget,
-           key, recurrence, occurs_at, send_at, expires_at, zone, approved_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+           key, recurrence, occurs_at, send_at, expires_at, zone, approved_at, active_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ).run(
         id,
         account,
@@ -291,6 +299,7 @@ export class SqliteStore implements Store {
         timing?.sendAt ?? null,
         timing?.expiresAt ?? null,
         timing?.zone ?? null,
+        approval.now,
         approval.now,
       );
       this.#sql(
@@ -409,9 +418,11 @@ export class SqliteStore implements Store {
       const stop = seen?.stop ? JSON.stringify(seen.stop) : null;
       if (seen && (record.state !== seen.state || record.stop !== stop)) throw wrongState(record);
       const { changes } = this.#sql(
-        `UPDATE campaigns SET state = 'running', stop = NULL, started_at = coalesce(started_at, ?)
-         WHERE id = ? AND account = ? AND state IN ('scheduled', 'ready', 'running', 'paused', 'stopped')`,
-      ).run(now, campaign, lease.account);
+        // A worker that tries a stopped one again and again does not make it any younger.
+        `UPDATE campaigns SET state = 'running', stop = NULL, started_at = coalesce(started_at, @now),
+           active_at = iif(state = 'stopped', active_at, @now)
+         WHERE id = @campaign AND account = @account AND state IN ('scheduled', 'ready', 'running', 'paused', 'stopped')`,
+      ).run({ now, campaign, account: lease.account });
       if (changes === 0) throw wrongState(this.#record(campaign));
     });
   }
@@ -480,6 +491,12 @@ export class SqliteStore implements Store {
         );
         expect(changes);
       }
+      if (step.settled.some((one) => one.state === 'sent'))
+        this.#sql(`UPDATE campaigns SET active_at = ? WHERE number = ? AND active_at < ?`).run(
+          now,
+          number,
+          now - 60_000,
+        );
       const state = this.#sql(`SELECT state FROM campaigns WHERE number = ?`).pluck().get(number) as CampaignState;
       if (state !== 'running') {
         // What came back for another attempt comes back to a campaign that makes none any more.
@@ -533,7 +550,11 @@ export class SqliteStore implements Store {
           'Somebody else has sent it again. Look at the campaign, then retry what is left.',
         );
       }
-      this.#sql(`UPDATE campaigns SET state = 'ready', finished_at = NULL WHERE number = ?`).run(number);
+      // From now on it goes out when a person says so, whatever time it had been given.
+      this.#sql(
+        `UPDATE campaigns SET state = 'ready', started_at = coalesce(started_at, finished_at), finished_at = NULL
+         WHERE number = ?`,
+      ).run(number);
     });
   }
 
@@ -821,6 +842,7 @@ function toCampaign(record: CampaignRecord): Campaign {
     digest: record.digest,
     approvedAt: record.approved_at,
     startedAt: record.started_at,
+    activeAt: record.active_at,
     finishedAt: record.finished_at,
   };
 }

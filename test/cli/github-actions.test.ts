@@ -140,6 +140,7 @@ function result(
     stop: null,
     digest: 'd',
     approvedAt: NOW,
+    activeAt: NOW,
     startedAt: NOW,
     finishedAt: NOW,
     ...change,

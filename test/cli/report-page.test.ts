@@ -36,6 +36,7 @@ function sample(change: Partial<CampaignReport> = {}, source = 'people.xlsx'): C
       stop: null,
       digest: 'd',
       approvedAt: NOW - HOUR,
+      activeAt: NOW,
       startedAt: NOW + 90_000,
       finishedAt: NOW + 95_000,
     },

@@ -9,7 +9,7 @@ const campaign = (state: CampaignState, cause?: StopCause) => ({
   state,
   timing: state === 'scheduled' ? timing : null,
   approvedAt: NOW,
-  startedAt: null,
+  activeAt: NOW,
   stop: cause === undefined ? null : { cause, at: NOW + HOUR },
 });
 
@@ -34,9 +34,9 @@ describe('dueAt', () => {
   it('leaves what nobody has gone on with for a day to a person; but a timed campaign is to expire', () => {
     for (const found of [campaign('ready'), campaign('running'), campaign('stopped', 'network')]) {
       expect(dueAt(found, NOW + DAY)).not.toBeNull();
-      expect(dueAt(found, NOW + DAY + HOUR + 1)).toBeNull();
+      expect(dueAt(found, NOW + DAY + 1)).toBeNull();
     }
-    expect(dueAt({ ...campaign('running'), startedAt: NOW + DAY }, NOW + DAY + HOUR)).toBe(NOW);
+    expect(dueAt({ ...campaign('running'), activeAt: NOW + DAY }, NOW + DAY + HOUR)).toBe(NOW);
     expect(dueAt(campaign('scheduled'), NOW + 90 * DAY)).toBe(NOW + HOUR);
   });
 });

@@ -27,6 +27,8 @@ CREATE TABLE "campaigns" (
   zone         TEXT,
   approved_at  INTEGER NOT NULL,
   started_at   INTEGER,
+  -- When somebody last had it sent, or a message of it was sent.
+  active_at    INTEGER NOT NULL,
   finished_at  INTEGER,
   UNIQUE (recurrence, occurs_at)
 ) STRICT;

@@ -210,6 +210,7 @@ export function scheduleContract(name: string, open: () => Promise<StoreUnderTes
       const [winner] = await here.store.campaigns();
       expect(refusal).toMatchObject({ because, campaign: { id: winner?.id } });
       expect(winner).toMatchObject({ key: null, occurrence: null, ...change });
+      expect((await here.store.campaignOf(occurrence))?.id).toBe(because === 'occurrence' ? winner?.id : undefined);
     });
 
     it('make none of a recurrence that has ended while it was planned', async () => {
@@ -320,6 +321,18 @@ export function scheduleContract(name: string, open: () => Promise<StoreUnderTes
       expect(await attended(here, clock)).toEqual([]);
       clock.advance(1);
       expect(await attended(here, clock)).toEqual(['c']);
+    });
+
+    it('forgets no wake for another', async () => {
+      const here = await open();
+      const clock = new FakeClock(NOW);
+      for (const at of [NOW, NOW + 30 * DAY, NOW + DAY]) await here.engine.wake('a', at);
+      const seen: number[] = [];
+      for (const days of [0, 1, 29]) {
+        clock.advance(days * DAY);
+        if ((await attended(here, clock)).length > 0) seen.push(clock.now());
+      }
+      expect(seen).toEqual([NOW, NOW + DAY, NOW + 30 * DAY]);
     });
 
     it('looks again when it was told to', async () => {

@@ -227,6 +227,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         digest: 'of c1',
         approvedAt: NOW,
         startedAt: null,
+        activeAt: NOW,
         finishedAt: null,
       });
       expect(await collect(store.messages({ campaign: 'c1' }))).toEqual([

@@ -137,7 +137,8 @@ async function wakeAll(store: Store, engine: Engine, clock: Clock): Promise<void
 class Pass {
   readonly results: RunResult[] = [];
   readonly #strict: boolean;
-  readonly #putOff: { campaign: string | null; error: unknown }[] = [];
+  /** By the campaign, the schedule or the account that could not be done. */
+  readonly #putOff = new Map<string, unknown>();
   readonly #occurrences: { schedule: string; at: number; result: OccurrenceResult }[] = [];
 
   constructor(strict: boolean) {
@@ -145,10 +146,14 @@ class Pass {
   }
 
   record(event: WorkEvent): void {
-    if (event.kind === 'ended') this.results.push(event.result);
-    if (event.kind === 'put_off') this.#putOff.push({ campaign: event.campaign.id, error: event.error });
-    if (event.kind === 'failed') this.#putOff.push({ campaign: null, error: event.error });
-    if (event.kind === 'occurrence_put_off') this.#putOff.push({ campaign: event.recurrence.id, error: event.error });
+    if (event.kind === 'ended') {
+      this.results.push(event.result);
+      this.#putOff.delete(event.result.campaign.id);
+    }
+    if (event.kind === 'put_off') this.#putOff.set(event.campaign.id, event.error);
+    if (event.kind === 'failed') this.#putOff.set(event.account, event.error);
+    if (event.kind === 'occurrence_put_off') this.#putOff.set(event.recurrence.id, event.error);
+    if (event.kind === 'occurrence') this.#putOff.delete(event.recurrence.id);
     if (event.kind === 'occurrence')
       this.#occurrences.push({ schedule: event.recurrence.id, at: event.at, result: event.result });
   }
@@ -156,7 +161,7 @@ class Pass {
   json(): object {
     return {
       campaigns: this.results.map((result) => campaignJson(result.campaign, result)),
-      putOff: this.#putOff.map(({ campaign, error }) => ({ campaign, ...described(error) })),
+      putOff: [...this.#putOff].map(([what, error]) => ({ what, ...described(error) })),
       occurrences: this.#occurrences.map(({ schedule, at, result }) => ({ schedule, at: iso(at), ...result })),
     };
   }
@@ -165,7 +170,7 @@ class Pass {
   status(): ExitStatus {
     const statuses = [
       ...this.results.map((result) => runStatus(result, this.#strict)),
-      ...this.#putOff.map(({ error }) => (error instanceof Failure ? error.status : EXIT.internal)),
+      ...[...this.#putOff.values()].map((error) => (error instanceof Failure ? error.status : EXIT.internal)),
       ...this.#occurrences.flatMap(({ result }): ExitStatus[] => [OCCURRENCE_STATUS[result.kind]]),
     ];
     return GRAVEST_FIRST.find((status) => statuses.includes(status)) ?? EXIT.done;

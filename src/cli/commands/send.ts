@@ -139,7 +139,8 @@ async function sendCampaign(context: Context, given: SendOptions): Promise<ExitS
   if (standing) {
     await store.discard(plan.campaign);
     requireSameContent(standing, request.account, plan);
-    return goOn(context, standing, options);
+    // Planning takes a while, and others may have gone on with it meanwhile.
+    return goOn(context, await findCampaign(context, standing.id), options);
   }
   let approved: string;
   try {

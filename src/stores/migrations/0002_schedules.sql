@@ -28,17 +28,19 @@ CREATE TABLE campaigns_new (
   zone         TEXT,
   approved_at  INTEGER NOT NULL,
   started_at   INTEGER,
+  -- When somebody last had it sent, or a message of it was sent.
+  active_at    INTEGER NOT NULL,
   finished_at  INTEGER,
   UNIQUE (recurrence, occurs_at)
 ) STRICT;
 
 INSERT INTO campaigns_new (number, id, account, account_name, template, variables, source, pace, state, stop, digest, policy,
-  budget, approved_at, started_at, finished_at)
+  budget, approved_at, started_at, active_at, finished_at)
 SELECT number, id, account, account_name, template, variables, source, pace,
   iif(state IN ('ready', 'running'), 'paused', state),
   -- So far only a person had a campaign go on, and of those that stand still only a person shall.
   iif(stop IS NULL, NULL, json_set(stop, '$.at', 0)), digest, policy,
-  '{"count":10,"share":0.1}', approved_at, started_at, finished_at
+  '{"count":10,"share":0.1}', approved_at, started_at, 0, finished_at
 FROM campaigns;
 
 DROP TABLE campaigns;
