@@ -55,8 +55,8 @@ class Survivor {
     const draw = this.#random.next();
     if (campaign.state === 'paused' || campaign.state === 'stopped') return draw < 0.3 ? 'reconcile' : 'resume';
     if (campaign.state === 'finished') return 'reconcile';
-    if (draw < 0.2) return 'pause';
-    return draw < 0.3 && (campaign.rows['unknown'] ?? 0) > 0 ? 'reconcile' : 'work';
+    if (draw < 0.3) return 'pause';
+    return draw < 0.4 && (campaign.rows['unknown'] ?? 0) > 0 ? 'reconcile' : 'work';
   }
 
   begin(phase: Phase): Running {
@@ -129,8 +129,9 @@ describe('a scheduled campaign', () => {
           const isWorker = phase === 'work';
           // Else most kills would come before anything has begun.
           if (isWorker && random.next() < 0.7) await trial.underWay(running);
-          else if (!isWorker) await pause(250);
-          await Promise.race([running.ended, pause(random.next() * 1200)]);
+          else if (!isWorker) await pause(phase === 'pause' ? 100 : 250);
+          // Pausing is over in a moment.
+          await Promise.race([running.ended, pause(random.next() * (phase === 'pause' ? 300 : 1200))]);
           if (phase === 'schedule' && scheduled > 1) await running.ended;
           if (phase === 'schedule') scheduled += 1;
           const signal = random.next() * (left.SIGKILL + left.SIGTERM) < left.SIGKILL ? 'SIGKILL' : 'SIGTERM';
