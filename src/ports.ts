@@ -528,6 +528,9 @@ export interface Store {
 
 // ---------------------------------------------------------------------------------------------------- engine
 
+/** A lease is to be renewed so often: an engine lets it go only after at least two renewals were missed. */
+export const RENEW_EVERY_MS = 5000;
+
 /** The right to send for an account. The fence grows with every owner, so that a former owner's late writes fail. */
 export interface Lease {
   account: string;

@@ -2,7 +2,6 @@
  * What a worker does for one account when it is woken: it makes campaigns of the occurrences that are due, then sends what
  * is due, the earliest first. Everything it needs is in the store, so that any worker can take an account up at any time.
  */
-import type { FailureBudget } from '../core/delivery.js';
 import type { SheetLimits } from '../core/finding.js';
 import { EXIT, Failure } from '../core/failure.js';
 import { BULK_POLICY } from '../core/policy.js';
@@ -21,7 +20,7 @@ import type {
   Sheets,
   Store,
 } from '../ports.js';
-import { approvePlan, countToConfirm } from './approve.js';
+import { approvePlan, countToConfirm, type Terms } from './approve.js';
 import { lastOccurrence, nextOccurrence } from './cron.js';
 import { planCampaign } from './plan.js';
 import { runCampaign, type Progress, type RunResult } from './run.js';
@@ -250,14 +249,7 @@ async function makeCampaign(
   const people = countToConfirm(plan);
   // Each occurrence is a send of its own that somebody wished for, so what went out yesterday may go out today; what they
   // accepted and how many people they had in mind holds for all.
-  const consent = {
-    policyAccepted: policy === BULK_POLICY.version,
-    confirmedCount: people <= maxPeople ? people : maxPeople,
-  };
-  const terms: { again: true; budget: FailureBudget; occurrence: { recurrence: string; at: number } } = {
-    again: true,
-    budget,
-    occurrence: { recurrence: id, at },
-  };
+  const consent = { policyAccepted: policy === BULK_POLICY.version, confirmedCount: Math.min(people, maxPeople) };
+  const terms: Terms = { again: true, budget, occurrence: { recurrence: id, at } };
   return approvePlan(world, account, { ...plan, campaign }, consent, terms);
 }

@@ -11,17 +11,18 @@ import { admit } from '../core/plan.js';
 import { needsOpenWindow } from '../core/policy.js';
 import { compileTemplate, type CompiledTemplate } from '../core/template.js';
 import { CLOCK_SKEW_MS, type WindowSettings } from '../core/window.js';
-import type {
-  Campaign,
-  Clock,
-  Engine,
-  Lease,
-  Lookup,
-  MessageRow,
-  Provider,
-  Resolution,
-  ShownMessage,
-  Store,
+import {
+  RENEW_EVERY_MS,
+  type Campaign,
+  type Clock,
+  type Engine,
+  type Lease,
+  type Lookup,
+  type MessageRow,
+  type Provider,
+  type Resolution,
+  type ShownMessage,
+  type Store,
 } from '../ports.js';
 
 /**
@@ -31,7 +32,6 @@ import type {
 const CALL_EVERY_MS = 500;
 /** One that finds the conversation, one that reads it. */
 const CALLS_FOR_ONE = 2;
-const RENEW_EVERY_MS = 5000;
 const ECHOES_AT_ONCE = 500;
 /** When so many conversations in a row could not be read for want of an answer, the next one could not either. */
 const UNANSWERED_IN_A_ROW = 3;

@@ -5,9 +5,15 @@
 import { admit, TurnTaker } from '../core/plan.js';
 import { needsOpenWindow } from '../core/policy.js';
 import type { WindowSettings } from '../core/window.js';
-import type { Campaign, Clock, Engine, Lease, ReplannedRow, Store } from '../ports.js';
-
-const RENEW_EVERY_MS = 5000;
+import {
+  RENEW_EVERY_MS,
+  type Campaign,
+  type Clock,
+  type Engine,
+  type Lease,
+  type ReplannedRow,
+  type Store,
+} from '../ports.js';
 
 export async function replan(
   { store, engine, clock }: { store: Store; engine: Engine; clock: Clock },

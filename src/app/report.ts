@@ -1,5 +1,12 @@
 /** What became of a campaign, put in order for people: pure shaping of what the store knows. */
-import { explainError, ROW_STATES, type Counts, type DeliveryError, type RowState } from '../core/delivery.js';
+import {
+  explainError,
+  explainStop,
+  ROW_STATES,
+  type Counts,
+  type DeliveryError,
+  type RowState,
+} from '../core/delivery.js';
 import { Failure } from '../core/failure.js';
 import { isError, type Finding } from '../core/finding.js';
 import { IdTable } from '../core/id-table.js';
@@ -64,7 +71,7 @@ export async function reportCampaign(store: Store, id: string): Promise<Campaign
     windowsClosed: { beforeTurn: skip.window_closes_before_turn ?? 0, afterApproval: changed.out.window_closed ?? 0 },
     lateMs: timing === null || startedAt === null ? null : Math.max(0, startedAt - timing.sendAt),
     rate: rateReport(await store.timeline(id, 1000), campaign.pace),
-    stop: explainStop(campaign),
+    stop: campaign.stop && { at: campaign.stop.at, error: campaign.stop.error, ...explainStop(campaign.stop) },
   };
 }
 
@@ -77,21 +84,6 @@ function mostFirst(counts: Record<string, number>): [string, number][] {
 function withTotal(fared: Partial<Record<RowState, number>>): Counts {
   const counts = Object.fromEntries(ROW_STATES.map((state) => [state, fared[state] ?? 0])) as Record<RowState, number>;
   return { ...counts, total: ROW_STATES.reduce((sum, state) => sum + counts[state], 0) };
-}
-
-function explainStop({ stop }: Campaign): CampaignReport['stop'] {
-  if (stop === null) return null;
-  const { at, cause, error } = stop;
-  const { meaning, advice } = explainError(error?.code ?? '');
-  // What the last error says of one person is no advice for the campaign.
-  if (cause === 'too_many_failures')
-    return {
-      at,
-      error,
-      meaning: 'Too many of the last messages failed.',
-      advice: 'Mend what the errors have in common, then resume the campaign.',
-    };
-  return { at, error, meaning, advice };
 }
 
 // ---------------------------------------------------------------------------------------------------- rate

@@ -28,22 +28,22 @@ import { admit, type SkipReason } from '../core/plan.js';
 import { needsOpenWindow } from '../core/policy.js';
 import { compileTemplate, type CompiledTemplate } from '../core/template.js';
 import type { WindowSettings } from '../core/window.js';
-import type {
-  Campaign,
-  CampaignSummary,
-  Clock,
-  Engine,
-  Lease,
-  Provider,
-  QueuedRow,
-  Random,
-  RequeuedRow,
-  Settlement,
-  Store,
+import {
+  RENEW_EVERY_MS,
+  type Campaign,
+  type CampaignSummary,
+  type Clock,
+  type Engine,
+  type Lease,
+  type Provider,
+  type QueuedRow,
+  type Random,
+  type RequeuedRow,
+  type Settlement,
+  type Store,
 } from '../ports.js';
 import { replan } from './replan.js';
 
-const RENEW_EVERY_MS = 5000;
 /** A person who pauses a campaign must not see another message leave a second later, however slow its pace. */
 const LOOK_EVERY_MS = 400;
 /** Every durable step waits for the disk. At full speed the answers of so long share one. */

@@ -7,7 +7,15 @@
  */
 import { appendFile } from 'node:fs/promises';
 import { basename, isAbsolute, relative, sep } from 'node:path';
-import { explainError, hasEnded, NEEDS_A_PERSON, ROW_STATES, STOP_STATUS, type Counts } from '../core/delivery.js';
+import {
+  explainError,
+  explainStop,
+  hasEnded,
+  NEEDS_A_PERSON,
+  ROW_STATES,
+  STOP_STATUS,
+  type Counts,
+} from '../core/delivery.js';
 import { EXIT } from '../core/failure.js';
 import type { Finding, Severity } from '../core/finding.js';
 import type { SkipReason } from '../core/plan.js';
@@ -275,9 +283,9 @@ function nextSteps(campaign: Campaign, counts: Counts): string[] {
   const { id, state, stop, timing, key } = campaign;
   const steps: string[] = [];
   if (stop) {
-    const { meaning, advice } = explainError(stop.error?.code ?? '');
-    const why = stop.error ? `: ${prose(meaning)} (${code(stop.error.code)}) ${prose(advice)}` : '.';
-    steps.push(`It stopped because of ${code(stop.cause)}${why}`);
+    const { meaning, advice } = explainStop(stop);
+    const last = stop.error ? ` (${code(stop.error.code)})` : '';
+    steps.push(`It stands still (${code(stop.cause)}): ${prose(meaning)}${last} ${prose(advice)}`);
     if (STOP_STATUS[stop.cause] === EXIT.tryAgain) steps.push('This passes: it is safe to run the same command again.');
   }
   if (state === 'scheduled' && timing) {

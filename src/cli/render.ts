@@ -2,7 +2,7 @@
 import type { ChalkInstance } from 'chalk';
 import stringWidth from 'string-width';
 import wrapAnsi from 'wrap-ansi';
-import { explainError, ROW_STATES, type Counts } from '../core/delivery.js';
+import { explainError, explainStop, ROW_STATES, type Counts } from '../core/delivery.js';
 import type { Finding } from '../core/finding.js';
 import type { SkipReason } from '../core/plan.js';
 import type { PolicyStatement } from '../core/policy.js';
@@ -222,16 +222,10 @@ export function campaignText(campaign: Campaign, summary: CampaignSummary, paint
   return lines.join('\n');
 }
 
-function stopLines({ cause, error }: NonNullable<Campaign['stop']>, paint: ChalkInstance): string[] {
-  if (cause === 'person') return ['Somebody has paused it.'];
+function stopLines(stop: NonNullable<Campaign['stop']>, paint: ChalkInstance): string[] {
+  const { cause, error } = stop;
+  const { meaning, advice } = explainStop(stop);
   const last = error ? ` [${error.code}] ${clip(error.message, 200)}` : '';
-  // The last person's error does not say what a lot of them have in common.
-  if (cause === 'too_many_failures') {
-    return [
-      `${paint.red('Stopped')} (${cause}): too many of the last messages failed; the last one:${last}`,
-      '  Mend what the errors below have in common, then resume.',
-    ];
-  }
-  const { meaning, advice } = explainError(error?.code ?? '');
-  return [`${paint.red('Stopped')} (${cause}): ${error ? `${meaning}${last}` : ''}`, `  ${advice}`];
+  const stopped = cause === 'person' ? '' : `${paint.red('Stopped')} (${cause}): `;
+  return [`${stopped}${meaning}${last}`, `  ${advice}`];
 }

@@ -52,7 +52,6 @@ export function readTiming(context: Context, at: string, options: SendOptions): 
 }
 
 export interface Repetition {
-  cron: string;
   zone: string;
   expiryMs: number;
   /** The first occurrences. */
@@ -70,7 +69,7 @@ export function readRepetition(context: Context, cron: string, options: SendOpti
     );
   }
   const known = requireZone(zone);
-  return { cron, zone: known, expiryMs: readExpiry(options), next: checkCron(cron, known, context.clock.now()) };
+  return { zone: known, expiryMs: readExpiry(options), next: checkCron(cron, known, context.clock.now()) };
 }
 
 /** An instant in its zone, in this machine's and in UTC, one line for each. */

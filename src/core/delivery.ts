@@ -229,6 +229,23 @@ export function explainError(code: string): ErrorRow {
   return (known === undefined ? undefined : ERRORS[known]) ?? UNLISTED;
 }
 
+/** What it means that a campaign stands still, and what to do about it. */
+export function explainStop({ cause, error }: { cause: StopCause; error: DeliveryError | null }): {
+  meaning: string;
+  advice: string;
+} {
+  if (cause === 'person') return { meaning: 'Somebody has paused it.', advice: 'Resume it when it may go on.' };
+  // What the last error says of one person is no advice for the campaign.
+  if (cause === 'too_many_failures') {
+    return {
+      meaning: 'Too many of the last messages failed.',
+      advice: 'Mend what the errors have in common, then resume the campaign.',
+    };
+  }
+  const { meaning, advice } = explainError(error?.code ?? '');
+  return { meaning, advice };
+}
+
 export const MAX_BACKOFF_MS = 60_000;
 
 /** A person is tried at most this often. Only what was surely not accepted is tried again. */

@@ -400,7 +400,7 @@ describe('the summary', () => {
       ].join('\n'),
     );
     const steps = decoded(summary.slice(summary.indexOf('What to do next:')));
-    expect(steps).toContain('- It stopped because of rate_limit: The rate limit of the API is reached. (613)');
+    expect(steps).toContain('- It stands still (rate_limit): The rate limit of the API is reached. (613)');
     expect(steps).toContain('- This passes: it is safe to run the same command again.');
     expect(steps).toContain('- Go on with pagecast campaign resume c20261121-4f9ak, or by running this job again');
     expect(steps).toContain('pagecast campaign retry c20261121-4f9ak --failed');

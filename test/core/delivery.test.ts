@@ -4,11 +4,14 @@ import {
   backoffMs,
   DEFAULT_BUDGET,
   explainError,
+  explainStop,
   FailureWatch,
   finishedStatus,
   parseBudget,
   ROW_STATES,
   type Counts,
+  type DeliveryError,
+  type StopCause,
 } from '../../src/core/delivery.js';
 
 describe('explainError', () => {
@@ -125,5 +128,19 @@ describe('finishedStatus', () => {
     ['unknown comes before failed', { failed: 3, unknown: 1, skipped: 1 }, 8, 8],
   ])('%s', (_, some, status, strict) => {
     expect([finishedStatus(counts(some), false), finishedStatus(counts(some), true)]).toEqual([status, strict]);
+  });
+});
+
+describe('explainStop', () => {
+  const error = { code: '190', message: '' };
+  it.each<[StopCause, DeliveryError | null, RegExp, RegExp]>([
+    ['person', null, /paused/, /^Resume/],
+    // Not what the last person's error says of that person.
+    ['too_many_failures', { code: '551/1545041', message: '' }, /^Too many/, /in common/],
+    ['token', error, /token/i, /new token/],
+  ])('%s', (cause, last, meaning, advice) => {
+    const told = explainStop({ cause, error: last });
+    expect(told.meaning).toMatch(meaning);
+    expect(told.advice).toMatch(advice);
   });
 });

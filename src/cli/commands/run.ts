@@ -153,9 +153,10 @@ class Pass {
     if (event.kind === 'put_off') this.#putOff.set(event.campaign.id, event.error);
     if (event.kind === 'failed') this.#putOff.set(event.account, event.error);
     if (event.kind === 'occurrence_put_off') this.#putOff.set(event.recurrence.id, event.error);
-    if (event.kind === 'occurrence') this.#putOff.delete(event.recurrence.id);
-    if (event.kind === 'occurrence')
+    if (event.kind === 'occurrence') {
       this.#occurrences.push({ schedule: event.recurrence.id, at: event.at, result: event.result });
+      this.#putOff.delete(event.recurrence.id);
+    }
   }
 
   json(): object {
@@ -171,7 +172,7 @@ class Pass {
     const statuses = [
       ...this.results.map((result) => runStatus(result, this.#strict)),
       ...[...this.#putOff.values()].map((error) => (error instanceof Failure ? error.status : EXIT.internal)),
-      ...this.#occurrences.flatMap(({ result }): ExitStatus[] => [OCCURRENCE_STATUS[result.kind]]),
+      ...this.#occurrences.map(({ result }) => OCCURRENCE_STATUS[result.kind]),
     ];
     return GRAVEST_FIRST.find((status) => statuses.includes(status)) ?? EXIT.done;
   }
@@ -250,10 +251,10 @@ class Teller {
         const fields = { campaign: campaign.id, account: campaign.accountName, end, ...counts, stop: campaign.stop };
         const way = end === 'running' ? 'left to the next worker' : campaign.state;
         const text = `${campaign.id}: ${way}, ${countsLine(counts)}`;
-        if (campaign.stop) {
+        if (campaign.state === 'stopped') {
           log.warn(
             'campaign_ended',
-            `${text}. Stopped (${campaign.stop.cause}): ${campaign.stop.error?.code ?? ''}`,
+            `${text}. Stopped (${campaign.stop?.cause ?? ''}): ${campaign.stop?.error?.code ?? ''}`,
             fields,
           );
         } else log.info('campaign_ended', text, fields);

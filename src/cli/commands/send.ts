@@ -47,7 +47,11 @@ export function register(program: Command, launch: Launch): void {
       'after',
       '\nExample:\n  $ pagecast plan --template order_update --lang en_US --from acme-page --sheet orders.xlsx',
     )
-    .action(launch((context: Context, options: SendOptions) => showPlan(context, options)));
+    .action(
+      launch(async (context: Context, options: SendOptions) =>
+        showPlan(context, await resolveRequest(context, options)),
+      ),
+    );
 
   const send = program
     .command('send')
@@ -104,8 +108,8 @@ interface Request {
   timing: Timing | null;
 }
 
-async function showPlan(context: Context, options: SendOptions): Promise<ExitStatus> {
-  const plan = await makePlan(context, await resolveRequest(context, options));
+async function showPlan(context: Context, request: Request): Promise<ExitStatus> {
+  const plan = await makePlan(context, request);
   const { store } = await context.store();
   if (plan.campaign !== null) await store.discard(plan.campaign);
   return printPlan(context, plan);
@@ -121,7 +125,7 @@ async function sendCampaign(context: Context, given: SendOptions): Promise<ExitS
   if (options.every !== undefined) return sendAgainAndAgain(context, request, options, options.every);
   if (options.dryRun === true) {
     if (!context.terminal.json) printPolicy(context);
-    return showPlan(context, options);
+    return showPlan(context, request);
   }
 
   const missing = context.missingSecrets(request.account);
