@@ -182,8 +182,8 @@ async function goOn(context: Context, campaign: Campaign, options: RunOptions): 
   if (state === 'scheduled' && timing !== null && clock.now() < timing.sendAt) return tellWhen(context, campaign);
   if (stop !== null && NEEDS_A_PERSON.includes(stop.cause)) {
     await reportEnded(context, campaign, options);
-    const why = stop.cause === 'person' ? 'Somebody has paused it.' : 'It was stopped for safety.';
-    if (!terminal.json) terminal.note(`${why} When you have looked into it: pagecast campaign resume ${id}`);
+    if (!terminal.json)
+      terminal.note(`No job goes on with it. When you have looked into it: pagecast campaign resume ${id}`);
     return EXIT.stopped;
   }
   return runAndReport(context, campaign, options);
