@@ -2,11 +2,13 @@
  * Every interface between the rules and the world. Adapters implement these; `cli/context.ts` alone chooses which.
  */
 import type {
+  CampaignMode,
   CampaignState,
   Counts,
   DeliveryError,
   FailureBudget,
   Outcome,
+  ReceiptKind,
   RowState,
   StopCause,
 } from './core/delivery.js';
@@ -15,7 +17,7 @@ import type { Finding, SheetLimits, SheetOrigin } from './core/finding.js';
 import type { PlanReason, SkipReason, Standing } from './core/plan.js';
 import type { Timing } from './core/schedule.js';
 import type { Cell, SheetRow } from './core/sheet.js';
-import type { Channel, Message, Template } from './core/template.js';
+import type { Button, Channel, Message, Template, TemplateVariable } from './core/template.js';
 import type { LastOpener, Opener, WindowSettings } from './core/window.js';
 
 export interface Clock {
@@ -74,6 +76,35 @@ export interface TemplateEntry {
   starter: boolean;
 }
 
+/** The template files of a workspace, as commands write them. */
+export interface TemplateFiles {
+  /**
+   * Writes a template into a file of its own.
+   * @param comment stands above it
+   * @returns its path. @throws Failure FILE_EXISTS, FILE_UNWRITABLE; TEMPLATE_INVALID when it could not be read again
+   */
+  create(template: Template, comment: string): Promise<string>;
+  /**
+   * Brings a registered template's file up to date; all else in it, comments too, stays as it stands. A starter gets a copy
+   * in the workspace instead.
+   * @returns the file's path. @throws Failure FILE_EXISTS, FILE_UNREADABLE, FILE_UNWRITABLE; TEMPLATE_INVALID as above
+   */
+  update(entry: TemplateEntry, change: TemplateChange): Promise<string>;
+}
+
+/** What is left out stays as it is. */
+export interface TemplateChange {
+  /** What the platform now says of it. */
+  status?: string;
+  parameters?: 'named' | 'positional';
+  /** Null for none any more. */
+  header?: string | null;
+  body?: string;
+  buttons?: readonly Button[];
+  /** Added where there is none of that name. */
+  variables?: readonly TemplateVariable[];
+}
+
 // ---------------------------------------------------------------------------------------------------- providers
 
 export interface OutgoingMessage {
@@ -81,6 +112,8 @@ export interface OutgoingMessage {
   message: Message;
   /** Names the campaign and the row; comes back in echoes. At most 999 characters. */
   metadata: string;
+  /** An answer to what this person wrote, rather than a message that the account sends of its own accord. */
+  isReply: boolean;
 }
 
 export interface Capabilities {
@@ -88,6 +121,8 @@ export interface Capabilities {
   registeredTemplates: boolean;
   /** Whether the conversation with one person can be read; if not, only echoes settle a row whose outcome is unknown. */
   lookup: boolean;
+  /** The most messages that one call can carry. */
+  maxBatch: number;
 }
 
 /** A message of a conversation, as the platform shows it. */
@@ -109,8 +144,79 @@ export type Lookup =
       /** Whether these are surely all since then. If not, a message that is missing here may be there all the same. */
       complete: boolean;
     }
-  /** `stop`, `pauseMs`: what it means for the whole account, as in an Outcome. */
-  | { kind: 'failed'; error: DeliveryError; pauseMs?: number; stop?: StopCause };
+  | CallFailure;
+
+/** Why a call that sends nothing failed. `stop`, `pauseMs`: what it means for the whole account, as in an Outcome. */
+export interface CallFailure {
+  kind: 'failed';
+  error: DeliveryError;
+  pauseMs?: number;
+  stop?: StopCause;
+}
+
+/** A conversation with one person, as a listing shows it. */
+export interface ShownConversation {
+  /** Null when the platform does not say who it is with. */
+  userId: string | null;
+  /** When the last message of either side was written. */
+  updatedAt: number;
+  /** When the person last wrote, as far as can be seen. */
+  userWroteAt: number | null;
+  /** Whether they surely wrote nothing later than `userWroteAt` since the time that was asked for. */
+  complete: boolean;
+}
+
+/** Where a listing of conversations goes on; opaque, and good for a while only. */
+export type Cursor = string;
+
+export type ConversationsPage =
+  | {
+      kind: 'read';
+      conversations: ShownConversation[];
+      /** Null after the last page. */
+      next: Cursor | null;
+    }
+  | CallFailure;
+
+/** A registered template as the platform has it. */
+export interface PlatformTemplate {
+  name: string;
+  /** Such as `en_US`, as the platform writes it. */
+  language: string;
+  /** Such as APPROVED, PENDING, REJECTED, PAUSED or DISABLED. */
+  status: string;
+  /** Such as UTILITY; null where the platform says nothing. */
+  category: string | null;
+  parameters: 'named' | 'positional';
+  /** Placeholders as pagecast writes them, each with a name: `{{order_no}}`, `{{param_1}}`. */
+  header: string | null;
+  body: string | null;
+  buttons: readonly Button[];
+  /** By the names of the placeholders. */
+  examples: Readonly<Record<string, string>>;
+  /** By which CAMS sends it; null elsewhere. */
+  code: string | null;
+  /** Why it was rejected or paused, in the platform's words. */
+  reason: string | null;
+  /** A part of it that pagecast cannot fill, such as an image in its header; null when there is none. */
+  unsupported: string | null;
+}
+
+export type TemplatesRead = { kind: 'read'; templates: PlatformTemplate[] } | CallFailure;
+export type TemplateCreated = { kind: 'created'; id: string; status: string } | CallFailure;
+
+/** One thing that was found out about an account by asking the service. */
+export interface AccountCheck {
+  about: 'reachable' | 'token' | 'identity' | 'permissions' | 'expiry' | 'rate' | 'sending';
+  /** `unknown`: the service does not tell, which is no fault. */
+  state: 'ok' | 'failed' | 'unknown';
+  /** A sentence without secrets. */
+  detail: string;
+  /** What to do; empty where there is nothing to be done. */
+  hint: string;
+  /** Why it failed, as a run would meet it. */
+  stop?: StopCause;
+}
 
 export interface Provider {
   readonly capabilities: Capabilities;
@@ -125,6 +231,19 @@ export interface Provider {
    * @param turn waited for before each call, because the platform bounds how many there may be in a second
    */
   conversation?(userId: string, since: number, turn: () => Promise<void>): Promise<Lookup>;
+  /**
+   * Reads one page of all conversations, the one with the newest message first as far as is known; never throws.
+   * @param cursor from the page before; null for the first page
+   * @param since nothing before it matters, in milliseconds since 1970 by the platform's clock
+   * @param turn waited for before each call
+   */
+  conversations?(cursor: Cursor | null, since: number, turn: () => Promise<void>): Promise<ConversationsPage>;
+  /** The registered templates that the platform has for the account; never throws. @param name only those of this name */
+  templates?(name?: string): Promise<TemplatesRead>;
+  /** Hands a registered template in for approval; never throws. */
+  createTemplate?(template: Template): Promise<TemplateCreated>;
+  /** Asks the service whether the account works, without sending anything; never throws. */
+  verify?(): Promise<AccountCheck[]>;
   close(): Promise<void>;
 }
 
@@ -222,6 +341,9 @@ export interface NewCampaign {
   variables: readonly string[];
   /** When it is to be sent; null for at once. */
   timing: Timing | null;
+  mode: CampaignMode;
+  /** The registered template for people whose window is shut; null when they are left out. */
+  outside: Template | null;
 }
 
 export interface StagedRow {
@@ -232,6 +354,8 @@ export interface StagedRow {
   reason: PlanReason | null;
   closesAt: number | null;
   opener: Opener | null;
+  /** Whether it is to be sent as the campaign's `outside`. */
+  outside: boolean;
 }
 
 /** One person's place in a plan's order. */
@@ -252,6 +376,8 @@ export interface Campaign {
   pace: number;
   state: CampaignState;
   timing: Timing | null;
+  mode: CampaignMode;
+  outside: Template | null;
   /** A name that its sender gave it, under which no other campaign can be made; null without. */
   key: string | null;
   /** The recurrence and the occurrence that it was made for; null for one that somebody sent. */
@@ -300,6 +426,8 @@ export interface Recurrence {
   account: string;
   accountName: string;
   template: { name: string; language: string };
+  /** The name of the registered template for people whose window is shut; null when they are left out. */
+  outside: string | null;
   /** A sheet is read again each time; its path is absolute. */
   source: { kind: 'sheet'; path: string } | { kind: 'ids'; ids: readonly string[]; values: Record<string, string> };
   pace: number;
@@ -333,6 +461,7 @@ export interface ReplannedRow {
   reason: PlanReason | null;
   closesAt: number | null;
   opener: Opener | null;
+  outside: boolean;
 }
 
 /** A message of ours that the platform has shown to us: in an echo, or in the conversation. */
@@ -340,6 +469,21 @@ export interface Echo {
   campaign: string;
   seq: number;
   messageId: string;
+}
+
+/** What a service said later of a message that it had accepted. */
+export interface Receipt {
+  /** As the row has it; of a batch that shares one id, the person tells the row. */
+  messageId: string;
+  /** Null where the receipt does not say whom it is about. */
+  userId: string | null;
+  /** Where the receipt itself names the campaign; it then settles a row whose outcome is unknown as well. */
+  campaign: string | null;
+  /** Null where it says only that the message was accepted. */
+  kind: ReceiptKind | null;
+  at: number;
+  /** Why it was not delivered. */
+  error: DeliveryError | null;
 }
 
 /** What became of a row whose outcome was unknown. */
@@ -364,7 +508,8 @@ export interface QueuedRow {
 export interface RunStep {
   settled: readonly Settlement[];
   skipped: readonly { seq: number; reason: SkipReason }[];
-  started: readonly number[];
+  /** `outside`: it goes out as the campaign's registered template for people whose window is shut. */
+  started: readonly { seq: number; outside: boolean }[];
 }
 
 export interface Settlement {
@@ -372,6 +517,8 @@ export interface Settlement {
   state: 'sent' | 'failed' | 'unknown' | 'queued';
   messageId?: string;
   error?: DeliveryError;
+  /** The person has opted out of this account's messages. */
+  optedOut?: true;
   /** For a row that goes back to the queue: not before this instant. */
   notBefore?: number;
   /** For a row that goes back through no fault of its own: the attempt does not count. */
@@ -388,6 +535,12 @@ export interface CampaignSummary {
   refusedByOpener: Record<string, number>;
   /** How rows fared by the opener of their person's window; under '' those of whom none is known. */
   byOpener: Record<string, Partial<Record<RowState, number>>>;
+  /** Sent rows by the receipt that stands for them: who has read a message is not among those to whom it was delivered. */
+  receipts: Partial<Record<ReceiptKind, number>>;
+  /** Sent rows that were not delivered, by error code; under '' those for which no reason was given. */
+  undelivered: Record<string, number>;
+  /** How many of the rows were, or would be, sent as the campaign's `outside`. */
+  outside: number;
   /** What differs from the approved plan: who was left out after all and why, and how many came in. */
   changed: { out: Partial<Record<SkipReason, number>>; in: number };
 }
@@ -404,6 +557,8 @@ export interface MessageFilter {
   campaign?: string;
   state?: RowState;
   userId?: string;
+  /** Only those for which this receipt stands. */
+  receipt?: ReceiptKind;
 }
 
 export interface MessageRow {
@@ -420,6 +575,20 @@ export interface MessageRow {
   settledAt: number | null;
   messageId: string | null;
   error: DeliveryError | null;
+  /** Whether it was, or would be, sent as the campaign's `outside`. */
+  outside: boolean;
+  /** The receipt that stands of those that came for a message. */
+  receipt: { kind: ReceiptKind; at: number; error: DeliveryError | null } | null;
+}
+
+/** How far the windows of an account have been read from the platform. */
+export interface WindowSync {
+  /** When the listing that is under way, or was the last, began. */
+  startedAt: number;
+  /** Where it goes on; null when it has come to its end. */
+  cursor: Cursor | null;
+  /** All that was written before this instant, and later than one window ago, has been read; null before the first time. */
+  readUntil: number | null;
 }
 
 /**
@@ -433,6 +602,9 @@ export interface Store {
   openersOf(account: string, userId: string): Promise<LastOpener[]>;
   /** Everybody with a window for this account, in batches. */
   people(account: string): AsyncIterable<string[]>;
+  /** How far windows have been read from the platform; null when they never were. */
+  windowSync(account: string): Promise<WindowSync | null>;
+  keepWindowSync(account: string, sync: WindowSync): Promise<void>;
   /** What is known of each of these people, in their order; only enabled openers count. */
   standings(account: string, userIds: readonly string[], window: WindowSettings): Promise<Standing[]>;
 
@@ -443,6 +615,8 @@ export interface Store {
   order(plan: string): AsyncIterable<QueuePlace[]>;
   /** @returns how many of them were queued */
   leaveOut(plan: string, seqs: readonly number[], reason: SkipReason): Promise<number>;
+  /** Has queued rows of a plan sent as its `outside`, after everybody whose window will close. */
+  moveOutside(plan: string, seqs: readonly number[]): Promise<void>;
   discard(plan: string): Promise<void>;
   /** The newest campaign with this content that was approved, or sent anything, since then. */
   sentBefore(account: string, digest: string, since: number): Promise<Campaign | null>;
@@ -496,6 +670,16 @@ export interface Store {
    * way will be, unless its answer comes. @returns how many rows were settled by it
    */
   recordEchoes(account: string, echoes: readonly Echo[], now: number): Promise<number>;
+  /**
+   * Adds receipts to rows that are `sent`; one that names its campaign also makes a row `sent` whose outcome was unknown, and
+   * for one that is under way it counts as an echo. Of all receipts for a row one stands, in whatever order they came
+   * (core/receipt.ts). @returns how many belonged to a row, and how many settled one
+   */
+  recordReceipts(
+    account: string,
+    receipts: readonly Receipt[],
+    now: number,
+  ): Promise<{ matched: number; settled: number }>;
   /** The echoes that came in for rows whose outcome is unknown. */
   echoes(campaign: string): Promise<Echo[]>;
   /**

@@ -34,7 +34,7 @@ export interface AttendWorld {
   /** The provider of the account that a campaign was planned for. @throws Failure */
   providerFor(campaign: Campaign): Promise<Provider>;
   /** What a recurrence names, as it is configured now. @throws Failure */
-  namedBy(recurrence: Recurrence): Promise<{ account: Account; template: Template }>;
+  namedBy(recurrence: Recurrence): Promise<{ account: Account; template: Template; outside: Template | null }>;
 }
 
 export interface AttendRequest {
@@ -230,11 +230,13 @@ async function makeCampaign(
   at: number,
   { window, limits }: AttendRequest,
 ): Promise<string> {
-  const { account, template } = await world.namedBy(recurrence);
+  const { account, template, outside } = await world.namedBy(recurrence);
   const { source, pace, skipInvalid, zone, expiryMs, maxPeople, budget, policy, id } = recurrence;
   const plan = await planCampaign(world, {
     account,
     template,
+    outside,
+    mode: 'bulk',
     source: source.kind === 'sheet' ? { ...source, limits } : source,
     window,
     pace,

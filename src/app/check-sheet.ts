@@ -46,6 +46,8 @@ export interface CheckRequest {
   template: Template;
   channel: Channel;
   limits: SheetLimits;
+  /** Those in whose names the messages leave; the sheet then has a column for them. */
+  owners?: ReadonlySet<string>;
   /**
    * Writes a copy of the sheet with every fault beside its row. `describe` also gets what stood in a cell that the copy
    * leaves empty.
@@ -60,7 +62,7 @@ export async function checkSheet(sheets: Sheets, request: CheckRequest): Promise
   let sheet: OpenSheet | undefined;
   try {
     sheet = await sheets.open(request.path, request.limits);
-    const fault = fileFault(sheet, request.template, request.channel);
+    const fault = fileFault(sheet, request);
     if (fault) addFinding(report, fault);
     else await checkRows(sheets, sheet, request, report);
   } catch (error) {
@@ -117,7 +119,7 @@ function emptyReport(request: { path: string; template: Template }): SheetReport
   };
 }
 
-function fileFault(sheet: OpenSheet, template: Template, channel: Channel): Finding | null {
+function fileFault(sheet: OpenSheet, { template, channel, owners }: CheckRequest): Finding | null {
   const expected = sheetOrigin(template);
   const found = sheet.origin;
   if (
@@ -128,7 +130,7 @@ function fileFault(sheet: OpenSheet, template: Template, channel: Channel): Find
   ) {
     return finding('TEMPLATE_MISMATCH', { expected, found });
   }
-  const header = sheetHeader(compileTemplate(template), channel);
+  const header = sheetHeader(compileTemplate(template), channel, owners !== undefined);
   if (!headerMatches(header, sheet.header)) {
     return finding('HEADER_CHANGED', { expected: header, found: headerTexts(sheet.header) }, { row: 1 });
   }
@@ -137,8 +139,8 @@ function fileFault(sheet: OpenSheet, template: Template, channel: Channel): Find
 
 async function checkRows(sheets: Sheets, sheet: OpenSheet, request: CheckRequest, report: SheetReport): Promise<void> {
   const compiled = compileTemplate(request.template);
-  const checker = new RowChecker(compiled, request.channel, sheet.header);
-  const header = sheetHeader(compiled, request.channel);
+  const checker = new RowChecker(compiled, request.channel, sheet.header, request.owners);
+  const header = sheetHeader(compiled, request.channel, request.owners !== undefined);
   const copy =
     request.mark && (await sheets.mark(request.mark.path, sheet.header, sheet.origin, request.mark.overwrite));
   try {

@@ -24,11 +24,18 @@ export function sheetOrigin(template: Template): SheetOrigin {
 
 export async function makeSheet(
   sheets: Sheets,
-  request: { template: Template; channel: Channel; path: string; overwrite: boolean },
+  request: {
+    template: Template;
+    channel: Channel;
+    path: string;
+    overwrite: boolean;
+    /** Those in whose names the messages leave: the sheet gets a column for them. */
+    owners?: readonly string[];
+  },
 ): Promise<{ file: string; header: string[] }> {
-  const { template, channel, path, overwrite } = request;
+  const { template, channel, path, overwrite, owners } = request;
   const compiled = compileTemplate(template);
-  const header = sheetHeader(compiled, channel);
+  const header = sheetHeader(compiled, channel, owners !== undefined);
   const textLimit = LIMITS[channel].text.max;
   const help = [
     { text: ID_HELP[channel], example: EXAMPLE_ID[channel] },
@@ -39,6 +46,9 @@ export async function makeSheet(
       ].join('\n'),
       example,
     })),
+    ...(owners === undefined
+      ? []
+      : [{ text: `From whose number the message leaves: ${owners.join(', ')}.`, example: owners[0] ?? '' }]),
   ];
   await sheets.create(path, { template, channel, header, origin: sheetOrigin(template), help }, overwrite);
   return { file: path, header };

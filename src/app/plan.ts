@@ -3,6 +3,8 @@
  * then turns are given out in the order of sending. Nothing can be sent from a plan until it is approved.
  */
 import { createHash } from 'node:crypto';
+import { campaignContent } from '../core/campaign-content.js';
+import type { CampaignMode } from '../core/delivery.js';
 import { isError, type Finding, type FindingCode, type SheetLimits } from '../core/finding.js';
 import { Failure } from '../core/failure.js';
 import {
@@ -16,11 +18,12 @@ import {
   type PlanReason,
 } from '../core/plan.js';
 import { paceOf } from '../core/pacing.js';
-import { bulkBlock, needsOpenWindow } from '../core/policy.js';
+import { reachOf, templateBlock, type Reach } from '../core/policy.js';
 import type { Timing } from '../core/schedule.js';
 import { senderKey } from '../core/sender.js';
+import { SmsTally, type SmsTotals } from '../core/sms.js';
 import { hashTexts, type RowResult } from '../core/sheet.js';
-import { checkTemplate, compileTemplate, type Message, type Template } from '../core/template.js';
+import { checkTemplate, compileTemplate, registeredMismatch, type Message, type Template } from '../core/template.js';
 import type { WindowSettings } from '../core/window.js';
 import type { Account, Clock, Random, Sheets, StagedRow, Store } from '../ports.js';
 import { checkSheet, checkTypedIn, type SheetReport } from './check-sheet.js';
@@ -34,7 +37,12 @@ export type RecipientSource =
 export interface PlanRequest {
   account: Account;
   template: Template;
+  /** The registered template for people whose window is shut; null when they are left out. */
+  outside: Template | null;
+  mode: CampaignMode;
   source: RecipientSource;
+  /** For a sheet with record owners: all of them, and whose rows this plan is for (null: no owner that is known). */
+  owners?: { all: ReadonlySet<string>; isMine: (owner: string | null) => boolean };
   window: WindowSettings;
   /** Messages a second. */
   pace: number;
@@ -49,6 +57,8 @@ export interface Plan {
   account: string;
   template: string;
   language: string;
+  /** How many of those who are sent to get a registered template because their window is shut, and which; null without. */
+  outside: { template: string; send: number } | null;
   /** What `row` counts in findings and samples: a sheet's rows, or the ids as they were typed in. */
   source: RecipientSource['kind'];
   /** The path of the sheet; null for ids that were typed in. */
@@ -72,8 +82,10 @@ export interface Plan {
   variables: string[];
   /** The values of the first row without a fault, whoever it is for; null when there is none. */
   example: readonly string[] | null;
+  /** How many text messages these people's messages are, as networks count them; null on other channels. */
+  sms: SmsTotals | null;
   /** Messages of the first people who are sent to, as they will get them. */
-  samples: { row: number; userId: string; values: readonly string[]; message: Message }[];
+  samples: { row: number; userId: string; values: readonly string[]; message: Message; outside: boolean }[];
 }
 
 export interface PlanWorld {
@@ -83,23 +95,14 @@ export interface PlanWorld {
   random: Random;
 }
 
+/** Of each of a campaign's templates. */
 const SAMPLES = 3;
 
 export async function planCampaign(world: PlanWorld, request: PlanRequest): Promise<Plan> {
   const { store, clock } = world;
-  const { account, template } = request;
-  const block = bulkBlock(template, account.channel);
-  if (block) {
-    const code = block.code === 'CHANNEL' ? 'CHANNEL_DIFFERS' : 'POLICY_FORBIDS';
-    throw new Failure(code, `${template.name} cannot be sent with ${account.name}. ${block.reason}`, block.instead);
-  }
-  if (checkTemplate(template).some(isError)) {
-    throw new Failure(
-      'TEMPLATE_INVALID',
-      `The template ${template.name} (${template.language}) has faults.`,
-      `See them: pagecast template check ${template.name} --lang ${template.language}`,
-    );
-  }
+  const { account, template, outside, mode, owners } = request;
+  requireUsable(template, account);
+  if (outside !== null) requireMatch(template, outside, account);
   const now = clock.now();
   const startAt = request.timing?.sendAt ?? now;
   const pace = paceOf(template, request.pace);
@@ -115,11 +118,18 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
     pace,
     variables,
     timing: request.timing,
+    mode,
+    outside,
   });
   try {
     const skip = Object.fromEntries(PLAN_REASONS.map((reason) => [reason, 0])) as Plan['skip'];
-    const digest = new ContentDigest(account, template);
-    const windowNeeded = needsOpenWindow(template);
+    const digest = new ContentDigest(account, template, outside);
+    const content = campaignContent(request);
+    const reach = reachOf(request, account.channel);
+    let sendOutside = 0;
+    let rows = 0;
+    let recipients = 0;
+    const sms = new SmsTally();
     const samples: Plan['samples'] = [];
     // Beside the set of ids the only thing that grows with the rows: eight bytes for each.
     const closings: number[] = [];
@@ -129,15 +139,20 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
     const contradicted: number[] = [];
     let example: readonly string[] | null = null;
 
-    const stage = async (results: Exclude<RowResult, { kind: 'blank' }>[]): Promise<void> => {
+    const stage = async (checked: Exclude<RowResult, { kind: 'blank' }>[]): Promise<void> => {
+      for (const { findings } of checked) {
+        const duplicate = findings.find((one) => one.code === 'ID_DUPLICATE');
+        if (duplicate && !duplicate.args.sameValues) contradicted.push(duplicate.args.firstRow);
+      }
+      const results = owners ? checked.filter((result) => owners.isMine(ownerOf(result))) : checked;
+      rows += results.length;
+      recipients += results.filter((result) => result.kind === 'recipient').length;
       const people = results.flatMap((result) => (result.kind === 'recipient' ? [result.recipient.userId] : []));
       const standings = await store.standings(senderKey(account), people, request.window);
       let person = 0;
       const staged = results.map((result): StagedRow => {
         if (result.kind === 'invalid') {
-          const duplicate = result.findings.find((one) => one.code === 'ID_DUPLICATE');
-          const reason = duplicate ? 'duplicate' : 'invalid';
-          if (duplicate && !duplicate.args.sameValues) contradicted.push(duplicate.args.firstRow);
+          const reason = result.findings.some((one) => one.code === 'ID_DUPLICATE') ? 'duplicate' : 'invalid';
           skip[reason] += 1;
           return {
             seq: result.row,
@@ -146,6 +161,7 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
             reason,
             closesAt: null,
             opener: null,
+            outside: false,
           };
         }
         const { row, userId, values } = result.recipient;
@@ -153,23 +169,29 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
         person += 1;
         digest.add(userId, values);
         example ??= values;
-        const admission = admit(standing, startAt, request.window, windowNeeded);
+        const admission = admit(standing, startAt, request.window, reach);
         const opener = standing.last?.opener ?? null;
         if (admission.reason !== null) {
-          const today = startAt > now ? admit(standing, now, request.window, windowNeeded) : admission;
+          const today = startAt > now ? admit(standing, now, request.window, reach) : admission;
           if (today.reason === null) lost.push(today.closesAt ?? Infinity);
           skip[admission.reason] += 1;
-          return { seq: row, userId, values, reason: admission.reason, closesAt: null, opener };
+        } else {
+          closings.push(admission.closesAt ?? Infinity);
+          if (admission.outside) sendOutside += 1;
+          if (account.channel === 'sms') sms.add(content.render(values, false).text ?? '');
+          const alike = samples.filter((sample) => sample.outside === admission.outside);
+          if (alike.length < SAMPLES) {
+            const message = content.render(values, admission.outside);
+            samples.push({ row, userId, values, message, outside: admission.outside });
+          }
         }
-        closings.push(admission.closesAt ?? Infinity);
-        if (samples.length < SAMPLES) samples.push({ row, userId, values, message: compiled.render(values) });
-        return { seq: row, userId, values, reason: null, closesAt: admission.closesAt, opener };
+        return { seq: row, userId, values, opener, ...admission };
       });
       await store.stage(campaign, staged);
     };
 
     const report = await check(world.sheets, request, stage);
-    const usable = report.recipients > 0 && (report.ok || (request.skipInvalid && !report.findings.some(concernsFile)));
+    const usable = recipients > 0 && (report.ok || (request.skipInvalid && !report.findings.some(concernsFile)));
     let queued = closings.length;
     if (!usable) await store.discard(campaign);
     else if (contradicted.length > 0) {
@@ -179,7 +201,9 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
     }
     const sorted = Float64Array.from(closings).sort();
     if (usable && !everybodyInTime(sorted, startAt, pace)) {
-      skip.window_closes_before_turn = await leaveOutWhoIsTooLate(store, campaign, new TurnTaker(startAt, pace));
+      const late = await passWhoIsTooLate(store, campaign, new TurnTaker(startAt, pace), reach);
+      if (reach === 'both') sendOutside += late;
+      else skip.window_closes_before_turn = late;
     }
     const send = usable ? queued - skip.window_closes_before_turn : 0;
     const reachable = Float64Array.from([...lost, ...closings]).sort();
@@ -188,9 +212,10 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
       account: account.name,
       template: template.name,
       language: template.language,
+      outside: outside && { template: outside.name, send: usable ? sendOutside : 0 },
       source: request.source.kind,
       sheet: request.source.kind === 'sheet' ? request.source.path : null,
-      rows: report.rows,
+      rows,
       send,
       skip,
       pace,
@@ -202,7 +227,8 @@ export async function planCampaign(world: PlanWorld, request: PlanRequest): Prom
       findings: report.findings,
       counts: report.counts,
       truncated: report.truncated,
-      recipients: report.recipients,
+      recipients,
+      sms: account.channel === 'sms' ? sms.result() : null,
       variables,
       example,
       samples: samples.filter(({ row }) => !contradicted.includes(row)),
@@ -234,11 +260,13 @@ function earlierStarts(
 
 function check(
   sheets: Sheets,
-  { source, template, account }: PlanRequest,
+  { source, template, account, owners }: PlanRequest,
   onRows: (results: Exclude<RowResult, { kind: 'blank' }>[]) => Promise<void>,
 ): Promise<SheetReport> {
   if (source.kind === 'sheet') {
-    return checkSheet(sheets, { path: source.path, limits: source.limits, template, channel: account.channel, onRows });
+    const { path, limits } = source;
+    const request = { path, limits, template, channel: account.channel, onRows };
+    return checkSheet(sheets, owners ? { ...request, owners: owners.all } : request);
   }
   const { variables } = compileTemplate(template);
   const known = new Set(variables.map((variable) => variable.name));
@@ -259,15 +287,55 @@ function check(
   return checkTypedIn({ template, channel: account.channel, ids: source.ids, values, onRows });
 }
 
-/** @returns how many people are left out because their turn would come too late */
-async function leaveOutWhoIsTooLate(store: Store, campaign: string, turns: TurnTaker): Promise<number> {
+/** Leaves out whoever's turn would come too late, or gives them the registered template. @returns how many they are */
+async function passWhoIsTooLate(store: Store, campaign: string, turns: TurnTaker, reach: Reach): Promise<number> {
   let late = 0;
   for await (const places of store.order(campaign)) {
     const tooLate = places.filter((place) => !turns.take(place.closesAt)).map((place) => place.seq);
-    if (tooLate.length > 0) await store.leaveOut(campaign, tooLate, 'window_closes_before_turn');
+    if (tooLate.length > 0 && reach === 'both') await store.moveOutside(campaign, tooLate);
+    else if (tooLate.length > 0) await store.leaveOut(campaign, tooLate, 'window_closes_before_turn');
     late += tooLate.length;
   }
   return late;
+}
+
+/** @throws Failure CHANNEL_DIFFERS, POLICY_FORBIDS, TEMPLATE_INVALID */
+function requireUsable(template: Template, account: Account): void {
+  const block = templateBlock(template, account.channel);
+  if (block) {
+    const code = block.code === 'CHANNEL' ? 'CHANNEL_DIFFERS' : 'POLICY_FORBIDS';
+    throw new Failure(code, `${template.name} cannot be sent with ${account.name}. ${block.reason}`, block.instead);
+  }
+  if (checkTemplate(template).some(isError)) {
+    throw new Failure(
+      'TEMPLATE_INVALID',
+      `The template ${template.name} (${template.language}) has faults.`,
+      `See them: pagecast template check ${template.name} --lang ${template.language}`,
+    );
+  }
+}
+
+/** @throws Failure, also when the sheet of the one does not hold what the other needs */
+function requireMatch(template: Template, outside: Template, account: Account): void {
+  requireUsable(outside, account);
+  if (outside.kind !== 'registered') {
+    throw new Failure(
+      'POLICY_FORBIDS',
+      `${outside.name} is no registered template, and only those may go to people outside their window.`,
+      'Name one that is registered: pagecast template list',
+    );
+  }
+  const missing = registeredMismatch(template, outside);
+  if (missing.length === 0) return;
+  throw new Failure(
+    'TEMPLATE_INVALID',
+    `The registered template ${outside.name} needs ${missing.join(', ')}, which the sheet of ${template.name} does not have.`,
+    `Use the same variables in both, or name another registered template.`,
+  );
+}
+
+function ownerOf(result: Exclude<RowResult, { kind: 'blank' }>): string | null {
+  return result.kind === 'recipient' ? result.recipient.owner : result.owner;
 }
 
 /** Faults of the file or of a whole column cannot be passed over by leaving rows out. */
@@ -294,8 +362,9 @@ class ContentDigest {
   #low = 0;
   #high = 0;
 
-  constructor(account: Account, template: Template) {
-    this.#start = `${senderKey(account)}\n${sheetOrigin(template).fingerprint}`;
+  constructor(account: Account, template: Template, outside: Template | null) {
+    const templates = outside === null ? [template] : [template, outside];
+    this.#start = [senderKey(account), ...templates.map((one) => sheetOrigin(one).fingerprint)].join('\n');
   }
 
   add(userId: string, values: readonly string[]): void {

@@ -8,8 +8,9 @@
 import type { DeliveryError, StopCause } from '../core/delivery.js';
 import { Failure } from '../core/failure.js';
 import { admit } from '../core/plan.js';
-import { needsOpenWindow } from '../core/policy.js';
-import { compileTemplate, type CompiledTemplate } from '../core/template.js';
+import { campaignContent, type CampaignContent } from '../core/campaign-content.js';
+import { reachOf } from '../core/policy.js';
+import { channelOf } from '../core/sender.js';
 import { CLOCK_SKEW_MS, type WindowSettings } from '../core/window.js';
 import {
   RENEW_EVERY_MS,
@@ -24,18 +25,13 @@ import {
   type ShownMessage,
   type Store,
 } from '../ports.js';
+import { CALL_EVERY_MS, conversationTurn, isUnanswered } from './conversation-calls.js';
 
-/**
- * A rest before each call keeps them at two in any one second (Conversations API: 2 calls a second for each Page,
- * overview/rate-limiting, 23 March 2026), as the platform counts them: a call leaves only after the answer to the one before.
- */
-const CALL_EVERY_MS = 500;
 /** One that finds the conversation, one that reads it. */
 const CALLS_FOR_ONE = 2;
 const ECHOES_AT_ONCE = 500;
 /** When so many conversations in a row could not be read for want of an answer, the next one could not either. */
 const UNANSWERED_IN_A_ROW = 3;
-const UNANSWERED = ['TIMEOUT', 'CONNECTION_LOST', 'SERVER_ERROR'];
 
 /** How old an unknown outcome must be before a message that is not shown is taken for not sent. */
 export const DEFAULT_MIN_AGE_MS = 120_000;
@@ -186,14 +182,14 @@ class Reconciliation {
   }
 
   async #lookInto(): Promise<ReconcileResult['end']> {
-    const { store, provider } = this.#world;
+    const { store, provider, clock } = this.#world;
     if (!provider.capabilities.lookup || !provider.conversation) return null;
     for await (const rows of store.messages({ campaign: this.#campaign.id, state: 'unknown' })) {
       for (const row of rows) {
         if (this.#request.signal.aborted) return { kind: 'interrupted' };
         this.#heartbeat.check();
         const since = earliest(row, this.#campaign);
-        const lookup = await provider.conversation(row.userId, since, () => this.#turn()).catch(thrown);
+        const lookup = await provider.conversation(row.userId, since, () => conversationTurn(clock)).catch(thrown);
         if (lookup.kind === 'failed') {
           this.#failed(lookup.error);
           const cause = this.#endsAll(lookup);
@@ -282,11 +278,11 @@ class Reconciliation {
   /** Until when the person's window is open now. Where it is shut, the run that comes to the row leaves it out. */
   async #closesAt(row: MessageRow): Promise<number | null> {
     const { store, clock } = this.#world;
-    const { account, template } = this.#campaign;
+    const { account } = this.#campaign;
     const { window } = this.#request;
     const [standing] = await store.standings(account, [row.userId], window);
     const known = standing ?? { last: null, optedOut: false };
-    const admission = admit(known, clock.now(), window, needsOpenWindow(template));
+    const admission = admit(known, clock.now(), window, reachOf(this.#campaign, channelOf(account)));
     return admission.reason === null ? admission.closesAt : row.closesAt;
   }
 
@@ -309,15 +305,8 @@ class Reconciliation {
   #endsAll({ error, stop, pauseMs }: Extract<Lookup, { kind: 'failed' }>): StopCause | null {
     if (stop !== undefined) return stop;
     if (pauseMs !== undefined) return error.code === 'CONNECTION_REFUSED' ? 'network' : 'rate_limit';
-    this.#unansweredInARow = UNANSWERED.includes(error.code) ? this.#unansweredInARow + 1 : 0;
+    this.#unansweredInARow = isUnanswered(error) ? this.#unansweredInARow + 1 : 0;
     return this.#unansweredInARow >= UNANSWERED_IN_A_ROW ? 'network' : null;
-  }
-
-  async #turn(): Promise<void> {
-    const { clock } = this.#world;
-    const until = clock.monotonic() + CALL_EVERY_MS;
-    // A timer may wake a moment early. An interrupt does not cut this short: the call that is to come would be one too many.
-    for (let rest = CALL_EVERY_MS; rest > 0; rest = until - clock.monotonic()) await clock.sleep(Math.ceil(rest));
   }
 }
 
@@ -363,7 +352,7 @@ const UNTELLABLE: Content = { text: null, isPlain: false };
 class Contents {
   readonly #store: Store;
   readonly #account: string;
-  readonly #templates = new Map<string, CompiledTemplate | null>();
+  readonly #byCampaign = new Map<string, CampaignContent | null>();
 
   constructor(store: Store, account: string) {
     this.#store = store;
@@ -372,17 +361,17 @@ class Contents {
 
   /** @returns null for a row of another account: an id like this one is somebody else there */
   async of(row: MessageRow): Promise<Content | null> {
-    let compiled = this.#templates.get(row.campaign);
-    if (compiled === undefined) {
+    let content = this.#byCampaign.get(row.campaign);
+    if (content === undefined) {
       const campaign = await this.#store.campaign(row.campaign);
-      compiled = campaign?.account === this.#account ? compileTemplate(campaign.template) : null;
-      this.#templates.set(row.campaign, compiled);
+      content = campaign?.account === this.#account ? campaignContent(campaign) : null;
+      this.#byCampaign.set(row.campaign, content);
     }
-    if (compiled === null) return null;
-    const { text = '', media, buttons, registered } = compiled.render(row.values);
+    if (content === null) return null;
+    const { text = '', media, buttons, registered, cards } = content.render(row.values, row.outside);
     const compared = comparable(text);
     if (compared === '') return UNTELLABLE;
-    return { text: compared, isPlain: !media && !registered && buttons.length === 0 };
+    return { text: compared, isPlain: !media && !registered && !cards && buttons.length === 0 };
   }
 }
 

@@ -3,7 +3,8 @@
  * Each batch can be written twice, so a run that dies in the middle is simply begun again by the next.
  */
 import { admit, TurnTaker } from '../core/plan.js';
-import { needsOpenWindow } from '../core/policy.js';
+import { reachOf } from '../core/policy.js';
+import { channelOf } from '../core/sender.js';
 import type { WindowSettings } from '../core/window.js';
 import {
   RENEW_EVERY_MS,
@@ -22,7 +23,7 @@ export async function replan(
   window: WindowSettings,
 ): Promise<void> {
   const now = clock.now();
-  const windowNeeded = needsOpenWindow(campaign.template);
+  const reach = reachOf(campaign, channelOf(campaign.account));
   let renewAt = clock.monotonic() + RENEW_EVERY_MS;
   const write = async (rows: readonly ReplannedRow[]): Promise<void> => {
     if (clock.monotonic() >= renewAt) {
@@ -40,20 +41,16 @@ export async function replan(
     await write(
       people.map(({ seq }, index) => {
         const standing = standings[index] ?? { last: null, optedOut: false };
-        const admission = admit(standing, now, window, windowNeeded);
+        const admission = admit(standing, now, window, reach);
         const opener = standing.last?.opener ?? null;
-        return {
-          seq,
-          opener,
-          reason: admission.reason,
-          closesAt: admission.reason === null ? admission.closesAt : null,
-        };
+        return { seq, opener, ...admission };
       }),
     );
   }
   const turns = new TurnTaker(now, campaign.pace);
   for await (const places of store.queue(campaign.id)) {
     const tooLate = places.filter((place) => !turns.take(place.closesAt));
-    await write(tooLate.map(({ seq }) => ({ seq, opener: null, reason: 'window_closes_before_turn', closesAt: null })));
+    const reason = reach === 'both' ? null : 'window_closes_before_turn';
+    await write(tooLate.map(({ seq }) => ({ seq, opener: null, reason, closesAt: null, outside: reach === 'both' })));
   }
 }

@@ -5,12 +5,14 @@ import {
   ROW_STATES,
   type Counts,
   type DeliveryError,
+  type ReceiptKind,
   type RowState,
 } from '../core/delivery.js';
 import { Failure } from '../core/failure.js';
 import { isError, type Finding } from '../core/finding.js';
 import { IdTable } from '../core/id-table.js';
 import type { SkipReason } from '../core/plan.js';
+import { explainUndelivered } from '../core/receipt.js';
 import { RowChecker, sheetHeader, usableId } from '../core/sheet.js';
 import { CHANNELS, compileTemplate, type Channel } from '../core/template.js';
 import type { Opener } from '../core/window.js';
@@ -23,6 +25,8 @@ export interface CampaignReport {
   leftOut: { reason: SkipReason; count: number; sinceApproval: number }[];
   /** Failed and unknown rows by error, most first. */
   problems: { code: string; count: number; meaning: string; advice: string }[];
+  /** What was told of sent messages later; null when nothing was. */
+  receipts: ReceiptReport | null;
   /** How rows fared by what had opened their window, most first; `opener` is null where nothing is known. */
   openers: { opener: Opener | null; counts: Counts }[];
   /** Windows that closed too early: before the turn that the plan gave them, and after approval but before they were sent to. */
@@ -32,6 +36,15 @@ export interface CampaignReport {
   rate: RateReport;
   /** Why it stands still and what to do; null unless stopped. */
   stop: { at: number; meaning: string; advice: string; error: DeliveryError | null } | null;
+}
+
+export interface ReceiptReport extends Record<ReceiptKind, number> {
+  /** Also those that were read. */
+  delivered: number;
+  /** Sent messages without a receipt. */
+  none: number;
+  /** Why messages were not delivered, most first; `code` is empty where no reason was given. */
+  reasons: { code: string; count: number; meaning: string; advice: string }[];
 }
 
 /** Outcomes over time. All counts are by the moment at which the answer was written down. */
@@ -65,6 +78,7 @@ export async function reportCampaign(store: Store, id: string): Promise<Campaign
       const { meaning, advice } = explainError(code);
       return { code, count, meaning, advice };
     }),
+    receipts: receiptReport(summary),
     openers: Object.entries(byOpener)
       .map(([opener, fared]) => ({ opener: opener === '' ? null : (opener as Opener), counts: withTotal(fared) }))
       .sort((a, b) => b.counts.total - a.counts.total),
@@ -72,6 +86,18 @@ export async function reportCampaign(store: Store, id: string): Promise<Campaign
     lateMs: timing === null || startedAt === null ? null : Math.max(0, startedAt - timing.sendAt),
     rate: rateReport(await store.timeline(id, 1000), campaign.pace),
     stop: campaign.stop && { at: campaign.stop.at, error: campaign.stop.error, ...explainStop(campaign.stop) },
+  };
+}
+
+function receiptReport({ counts, receipts, undelivered: codes }: CampaignSummary): ReceiptReport | null {
+  const { delivered = 0, read = 0, undelivered = 0 } = receipts;
+  if (delivered + read + undelivered === 0) return null;
+  return {
+    delivered: delivered + read,
+    read,
+    undelivered,
+    none: counts.sent - delivered - read - undelivered,
+    reasons: mostFirst(codes).map(([code, count]) => ({ code, count, ...explainUndelivered(code) })),
   };
 }
 

@@ -2,7 +2,8 @@
 import { hasEnded } from '../core/delivery.js';
 import { Failure } from '../core/failure.js';
 import { admit } from '../core/plan.js';
-import { needsOpenWindow } from '../core/policy.js';
+import { reachOf } from '../core/policy.js';
+import { channelOf } from '../core/sender.js';
 import type { WindowSettings } from '../core/window.js';
 import type { Campaign, RequeuedRow, Store } from '../ports.js';
 
@@ -32,6 +33,7 @@ export async function planRetry(
       `Go on with it first: pagecast campaign resume ${campaign.id}`,
     );
   }
+  const reach = reachOf(campaign, channelOf(campaign.account));
   const requeued: RequeuedRow[] = [];
   let staying = 0;
   for await (const rows of store.messages({ campaign: campaign.id, state })) {
@@ -41,7 +43,7 @@ export async function planRetry(
     staying += rows.length - candidates.length;
     candidates.forEach((row, index) => {
       const standing = standings[index] ?? { last: null, optedOut: false };
-      const admission = admit(standing, now, window, needsOpenWindow(campaign.template));
+      const admission = admit(standing, now, window, reach);
       if (admission.reason === null) requeued.push({ seq: row.seq, closesAt: admission.closesAt, from: state });
       else staying += 1;
     });

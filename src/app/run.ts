@@ -7,6 +7,7 @@
  * rows as there are free slots and turns, so a crash leaves no more rows `started` than calls were under way.
  */
 import pLimit from 'p-limit';
+import { campaignContent, type CampaignContent } from '../core/campaign-content.js';
 import {
   backoffMs,
   FailureWatch,
@@ -23,10 +24,10 @@ import {
 } from '../core/delivery.js';
 import { Failure } from '../core/failure.js';
 import { rowMetadata } from '../core/metadata.js';
-import { MAX_UNDER_WAY, Pacer } from '../core/pacing.js';
+import { MAX_UNDER_WAY, Pacer, paceShare } from '../core/pacing.js';
 import { admit, type SkipReason } from '../core/plan.js';
-import { needsOpenWindow } from '../core/policy.js';
-import { compileTemplate, type CompiledTemplate } from '../core/template.js';
+import { reachOf, type Reach } from '../core/policy.js';
+import { channelOf } from '../core/sender.js';
 import type { WindowSettings } from '../core/window.js';
 import {
   RENEW_EVERY_MS,
@@ -42,6 +43,7 @@ import {
   type Settlement,
   type Store,
 } from '../ports.js';
+import { registeredRefusal } from './registered-status.js';
 import { replan } from './replan.js';
 
 /** A person who pauses a campaign must not see another message leave a second later, however slow its pace. */
@@ -93,7 +95,8 @@ export async function runCampaign(world: RunWorld, request: RunRequest): Promise
   const { store, engine, clock } = world;
   const campaign = await store.campaign(request.campaign);
   if (!campaign) throw new Failure('CAMPAIGN_UNKNOWN', `There is no campaign ${request.campaign}.`);
-  if (campaign.template.kind === 'registered' && !world.provider.capabilities.registeredTemplates) {
+  const needsRegistered = campaign.template.kind === 'registered' || campaign.outside !== null;
+  if (needsRegistered && !world.provider.capabilities.registeredTemplates) {
     throw new Failure('PROVIDER_UNAVAILABLE', `${campaign.accountName} cannot send registered templates.`);
   }
   const lease = await engine.own(campaign.account, clock.now());
@@ -106,7 +109,8 @@ export async function runCampaign(world: RunWorld, request: RunRequest): Promise
   }
   // A clock that was set back must not keep the run waiting for more than the pace asks for.
   const silence = Math.min(Math.max(0, lease.freeAt - clock.now()), MAX_SILENCE_MS);
-  const pacer = new Pacer(campaign.pace, clock.monotonic() + silence);
+  const batch = Math.min(world.provider.capabilities.maxBatch, Math.max(1, Math.floor(campaign.pace)));
+  const pacer = new Pacer(campaign.pace, clock.monotonic() + silence, batch);
   try {
     if (request.requeue) await putBack(store, lease, campaign.id, request.requeue);
     const seen = request.requeue ? { state: 'ready' as const, stop: null } : (request.seen ?? campaign);
@@ -118,7 +122,11 @@ export async function runCampaign(world: RunWorld, request: RunRequest): Promise
     // If this process dies, a worker finds the campaign.
     await engine.wake(campaign.account, clock.now());
     const { counts } = await store.summary(campaign.id);
-    const end = await new Run(world, request, campaign, lease, pacer, counts).toEnd();
+    const refusal = await registeredRefusal(world.provider, [campaign.template, campaign.outside]);
+    const end: End =
+      refusal === null
+        ? await new Run(world, request, campaign, lease, pacer, counts, batch).toEnd()
+        : { state: 'stopped', stop: { cause: 'content', error: refusal, at: clock.now() } };
     await store.conclude(lease, campaign.id, end, clock.now());
     const summary = await store.summary(campaign.id);
     return { ...summary, campaign: (await store.campaign(campaign.id)) ?? campaign, end: end.state };
@@ -179,13 +187,22 @@ async function putBack(store: Store, lease: Lease, id: string, rows: readonly Re
 
 type End = Parameters<Store['conclude']>[2];
 
+/** `outside`: it goes out as the campaign's registered template, because the person's window is shut. */
+interface StartingRow {
+  row: QueuedRow;
+  outside: boolean;
+}
+
 class Run {
   readonly #world: RunWorld;
   readonly #request: RunRequest;
   readonly #campaign: Campaign;
   readonly #lease: Lease;
   readonly #pacer: Pacer;
-  readonly #compiled: CompiledTemplate;
+  readonly #content: CampaignContent;
+  readonly #reach: Reach;
+  /** How many messages one call carries at most. */
+  readonly #batch: number;
   readonly #watch: FailureWatch;
   readonly #concurrency: number;
   readonly #limit: ReturnType<typeof pLimit>;
@@ -207,17 +224,27 @@ class Run {
   /** Somebody else has paused or cancelled the campaign. */
   #isHalted = false;
 
-  constructor(world: RunWorld, request: RunRequest, campaign: Campaign, lease: Lease, pacer: Pacer, counts: Counts) {
+  constructor(
+    world: RunWorld,
+    request: RunRequest,
+    campaign: Campaign,
+    lease: Lease,
+    pacer: Pacer,
+    counts: Counts,
+    batch: number,
+  ) {
     this.#world = world;
     this.#request = request;
     this.#campaign = campaign;
     this.#lease = lease;
     this.#pacer = pacer;
     this.#counts = counts;
-    this.#compiled = compileTemplate(campaign.template);
+    this.#content = campaignContent(campaign);
+    this.#reach = reachOf(campaign, channelOf(campaign.account));
+    this.#batch = batch;
     this.#watch = new FailureWatch(request.budget);
     // Enough calls under way for answers that take two seconds.
-    this.#concurrency = Math.max(4, Math.min(MAX_UNDER_WAY, Math.ceil(campaign.pace * 2)));
+    this.#concurrency = Math.max(4, Math.min(MAX_UNDER_WAY, Math.ceil(campaign.pace * 2)), 2 * batch);
     this.#limit = pLimit(this.#concurrency);
   }
 
@@ -257,7 +284,7 @@ class Run {
       const { start, skip } = await this.#recheck(rows, now);
 
       if (settled.length + start.length + skip.length > 0) {
-        const started = start.map((row) => row.seq);
+        const started = start.map(({ row, outside }) => ({ seq: row.seq, outside }));
         const step = { settled, started, skipped: skip };
         this.#steppedAt = tick;
         const isOn = await store.record(this.#lease, this.#campaign.id, step, now);
@@ -291,58 +318,77 @@ class Run {
 
   #freeTurns(tick: number, beingSettled: number): number {
     if (tick < this.#waitUntil) return 0;
-    const slots = this.#isFirstAnswered ? this.#concurrency : 1;
-    return this.#pacer.available(tick, Math.max(0, slots - this.#underWay + beingSettled));
+    const free = this.#freeSlots() + beingSettled;
+    return free < this.#smallestCall() ? 0 : this.#pacer.available(tick, free);
+  }
+
+  #freeSlots(): number {
+    return (this.#isFirstAnswered ? this.#concurrency : 1) - this.#underWay;
+  }
+
+  /** What is left of the slots must not make a call of its own for a part of a batch. */
+  #smallestCall(): number {
+    return this.#isFirstAnswered ? this.#batch : 1;
   }
 
   async #recheck(
     rows: readonly QueuedRow[],
     now: number,
-  ): Promise<{ start: QueuedRow[]; skip: { seq: number; reason: SkipReason }[] }> {
+  ): Promise<{ start: StartingRow[]; skip: { seq: number; reason: SkipReason }[] }> {
     if (rows.length === 0) return { start: [], skip: [] };
     const { window } = this.#request;
     const ids = rows.map((row) => row.userId);
     const standings = await this.#world.store.standings(this.#campaign.account, ids, window);
-    const windowNeeded = needsOpenWindow(this.#campaign.template);
-    const start: QueuedRow[] = [];
+    const start: StartingRow[] = [];
     const skip: { seq: number; reason: SkipReason }[] = [];
     rows.forEach((row, index) => {
-      const { reason } = admit(standings[index] ?? { last: null, optedOut: false }, now, window, windowNeeded);
-      if (reason === null) start.push(row);
+      const standing = standings[index] ?? { last: null, optedOut: false };
+      const { reason, outside } = admit(standing, now, window, this.#reach);
+      if (reason === null) start.push({ row, outside });
       else skip.push({ seq: row.seq, reason });
     });
     return { start, skip };
   }
 
   /** Sends rows that are durably `started`; after a stall they go back instead, since nothing is known of this moment. */
-  #launch(rows: readonly QueuedRow[], stalled: boolean): void {
+  #launch(rows: readonly StartingRow[], stalled: boolean): void {
     this.#underWay += rows.length;
-    for (const row of rows) {
-      if (stalled) this.#answered.push({ seq: row.seq, state: 'queued', uncounted: true });
-      else this.#send(row);
+    if (stalled) {
+      for (const { row } of rows) this.#answered.push({ seq: row.seq, state: 'queued', uncounted: true });
+      return;
     }
+    for (let from = 0; from < rows.length; from += this.#batch) this.#send(rows.slice(from, from + this.#batch));
   }
 
-  #send(row: QueuedRow): void {
+  #send(rows: readonly StartingRow[]): void {
     const { clock, provider } = this.#world;
-    const ticket = this.#pacer.leave(clock.monotonic());
+    const { id, mode } = this.#campaign;
+    const tickets = rows.map(() => this.#pacer.leave(clock.monotonic()));
     const onWire = (): void => {
       const isAwaited = this.#pacer.nextAt() === Infinity;
-      this.#pacer.onWire(ticket, clock.monotonic());
+      for (const ticket of tickets) this.#pacer.onWire(ticket, clock.monotonic());
       if (isAwaited) this.#wake();
     };
-    const message = {
+    const messages = rows.map(({ row, outside }) => ({
       userId: row.userId,
-      message: this.#compiled.render(row.values),
-      metadata: rowMetadata({ campaign: this.#campaign.id, seq: row.seq }),
-    };
-    void this.#limit(() => provider.send([message], onWire))
-      // A provider must not throw; if one does, the message may be out.
-      .catch((error: unknown) => [unknownOutcome(error instanceof Error ? error.name : 'Error')])
-      .then(([outcome]) => {
-        this.#pacer.answered(ticket, clock.monotonic());
+      message: this.#content.render(row.values, outside),
+      metadata: rowMetadata({ campaign: id, seq: row.seq }),
+      isReply: mode === 'interactive',
+    }));
+    void this.#limit(() => provider.send(messages, onWire))
+      // A provider must not throw; if one does, the messages may be out.
+      .catch((error: unknown): Outcome[] => {
+        const name = error instanceof Error ? error.name : 'Error';
+        return rows.map(() => unknownOutcome(name));
+      })
+      .then((outcomes) => {
+        for (const ticket of tickets) this.#pacer.answered(ticket, clock.monotonic());
         this.#isFirstAnswered = true;
-        this.#answered.push(this.#settlement(row, outcome ?? unknownOutcome('The provider gave no outcome.')));
+        rows.forEach(({ row }, index) => {
+          const outcome = outcomes[index] ?? unknownOutcome('The provider gave no outcome.');
+          if (outcome.load !== undefined) this.#pacer.slowTo(paceShare(outcome.load));
+          this.#answered.push(this.#settlement(row, outcome));
+        });
         this.#wake();
       });
   }
@@ -356,7 +402,12 @@ class Run {
       case 'rejected':
       case 'unknown':
         this.#tooMany(outcome.error);
-        return { seq, state: outcome.kind === 'unknown' ? 'unknown' : 'failed', error: outcome.error };
+        return {
+          seq,
+          state: outcome.kind === 'unknown' ? 'unknown' : 'failed',
+          error: outcome.error,
+          ...(outcome.kind === 'rejected' && outcome.optedOut && { optedOut: true }),
+        };
       case 'stopped':
         // A message that is refused for what it says is this person's own: their values are in it. Only while nobody has
         // got the template yet is it taken for the template's fault, and the run stops to have it looked at.
@@ -419,7 +470,7 @@ class Run {
     const { clock } = this.#world;
     if ((this.#request.signal.aborted || this.#isHalted) && !draining) return;
     const tick = clock.monotonic();
-    const slotsFree = this.#underWay < (this.#isFirstAnswered ? this.#concurrency : 1) && !draining;
+    const slotsFree = this.#freeSlots() >= this.#smallestCall() && !draining;
     const until = Math.max(this.#pacer.nextAt(), this.#waitUntil);
     // With nothing more in the queue than what is under way, only an answer can change anything.
     const nothingElse = queueIsShort && this.#underWay > 0 && tick >= this.#waitUntil;

@@ -144,13 +144,15 @@ function whatNext({ campaign, counts, end }: RunResult): string[] {
 
 /** A campaign as it stands in JSON. Instants are ISO 8601 in UTC. */
 export function campaignJson(campaign: Campaign, summary: CampaignSummary): object {
-  const { counts, skip, errors, refusedByOpener, changed } = summary;
+  const { counts, skip, errors, refusedByOpener, receipts, undelivered, changed, outside } = summary;
   return {
     campaign: campaign.id,
     state: campaign.state,
     account: campaign.accountName,
     template: campaign.template.name,
     language: campaign.template.language,
+    mode: campaign.mode,
+    outside: campaign.outside && { template: campaign.outside.name, messages: outside },
     source: campaign.source,
     pace: campaign.pace,
     key: campaign.key,
@@ -160,6 +162,8 @@ export function campaignJson(campaign: Campaign, summary: CampaignSummary): obje
     skip,
     errors,
     refusedByOpener,
+    receipts,
+    undelivered,
     changed,
     stop: campaign.stop && { ...campaign.stop, at: iso(campaign.stop.at) },
     approvedAt: iso(campaign.approvedAt),

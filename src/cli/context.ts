@@ -11,12 +11,26 @@ import { Failure, type ExitStatus } from '../core/failure.js';
 import { MAX_UNDER_WAY } from '../core/pacing.js';
 import type { SheetLimits } from '../core/finding.js';
 import { senderKey } from '../core/sender.js';
-import type { Account, Campaign, Clock, Provider, Random, Sheets, TemplateEntry, TemplateListing } from '../ports.js';
+import type {
+  Account,
+  Campaign,
+  Clock,
+  Provider,
+  Random,
+  Sheets,
+  TemplateEntry,
+  TemplateFiles,
+  TemplateListing,
+} from '../ports.js';
+import type * as receiptLog from '../inbound/receipts.js';
 import type * as windowLog from '../inbound/window-log.js';
 import type { Sandbox } from '../sandbox/server.js';
 import type { OpenedStore } from '../stores/open.js';
 import type * as templates from '../workspace/templates.js';
+import type * as configuration from '../workspace/config.js';
 import type { AccountConfig, Workspace } from '../workspace/config.js';
+import type { AccountsFile } from '../workspace/edit-accounts.js';
+import type { Secrets } from '../workspace/secrets.js';
 import type { GithubActions } from './github-actions.js';
 import { Terminal } from './terminal.js';
 
@@ -106,6 +120,21 @@ export class Context {
     return import('../workspace/templates.js');
   }
 
+  /**
+   * Writes template files of the workspace.
+   * @param isDryRun everything is done but the writing @throws Failure WORKSPACE_MISSING
+   */
+  async templateFiles(isDryRun: boolean): Promise<TemplateFiles> {
+    const { templateFiles } = await import('../workspace/template-files.js');
+    const { root } = await this.workspace();
+    if (root !== null) return templateFiles(root, isDryRun);
+    throw new Failure(
+      'WORKSPACE_MISSING',
+      'There is no workspace here to keep templates in.',
+      'Make one: pagecast init',
+    );
+  }
+
   async sheets(): Promise<Sheets> {
     const { createSheets } = await import('../sheets/index.js');
     return createSheets(this.clock);
@@ -118,6 +147,10 @@ export class Context {
 
   async windowLog(): Promise<typeof windowLog> {
     return import('../inbound/window-log.js');
+  }
+
+  async receiptLog(): Promise<typeof receiptLog> {
+    return import('../inbound/receipts.js');
   }
 
   /** Where the ledger is kept, as a store URL. Outside a workspace it is one for the user. */
@@ -160,10 +193,15 @@ export class Context {
 
   async #openProvider(account: AccountConfig): Promise<Provider> {
     const { openProvider } = await import('../providers/index.js');
-    const { resolveSecret } = await import('../workspace/config.js');
     // As many as a run has calls under way: a row that is started but waits for a connection would become
     // unknown in a crash though nothing of it was sent.
-    const settings = { channel: account.channel, id: account.id, connections: MAX_UNDER_WAY };
+    const settings = {
+      channel: account.channel,
+      id: account.id,
+      connections: MAX_UNDER_WAY,
+      ...this.#proxy(),
+      ...(await this.#secretsOf(account)),
+    };
     let provider: Provider;
     if (account.provider === 'sandbox') {
       const { SANDBOX_PAGE } = await import('../sandbox/seed.js');
@@ -172,23 +210,95 @@ export class Context {
     } else if (account.provider === 'graph') {
       const graph = {
         ...settings,
-        token: resolveSecret(account.token, this.#env),
-        ...(account.appSecret && { appSecret: resolveSecret(account.appSecret, this.#env) }),
         ...(account.url !== undefined && { baseUrl: account.url }),
         ...(account.version !== undefined && { version: account.version }),
+        ...(account.batch !== undefined && { batch: account.batch }),
       };
       provider = openProvider('graph', graph, this.clock);
-    } else provider = openProvider(account.provider, settings, this.clock);
+    } else if (account.provider === 'twilio') {
+      const twilio = {
+        ...settings,
+        ...(account.url !== undefined && { baseUrl: account.url }),
+        ...(account.statusCallback !== undefined && { statusCallback: account.statusCallback }),
+      };
+      provider = openProvider('twilio', twilio, this.clock);
+    } else {
+      const { spaceId, url } = account;
+      const cams = { ...settings, spaceId, ...(url !== undefined && { baseUrl: url }) };
+      provider = openProvider('cams', cams, this.clock);
+    }
     this.#closers.push(() => provider.close());
     return provider;
   }
 
-  /** The environment variables that an account needs and that are not set. */
-  missingSecrets(account: AccountConfig): string[] {
-    const refs = Object.values(account).filter(
-      (value): value is { env: string } => typeof value === 'object' && value !== null && 'env' in value,
+  /** Where secrets are read from and kept. */
+  async secrets(): Promise<Secrets> {
+    const { Secrets } = await import('../workspace/secrets.js');
+    const { root } = await this.workspace();
+    return new Secrets({ env: this.#env, uid: process.geteuid?.(), clock: this.clock, root });
+  }
+
+  async configuration(): Promise<typeof configuration> {
+    return import('../workspace/config.js');
+  }
+
+  /** The accounts of `pagecast.yaml`, to change them. @throws Failure WORKSPACE_MISSING, CONFIG_INVALID */
+  async accountsFile(): Promise<AccountsFile> {
+    const { file } = await this.workspace();
+    if (file === null) {
+      throw new Failure('WORKSPACE_MISSING', 'There is no pagecast.yaml here or above.', 'Make one: pagecast init');
+    }
+    const { AccountsFile } = await import('../workspace/edit-accounts.js');
+    return AccountsFile.open(file);
+  }
+
+  /** The secrets of an account that cannot be had, each as the configuration names it, and why. */
+  async missingSecrets(account: AccountConfig): Promise<{ secret: string; failure: Failure }[]> {
+    const { secretRefs } = await import('../workspace/config.js');
+    const secrets = await this.secrets();
+    const missing: { secret: string; failure: Failure }[] = [];
+    for (const { ref } of secretRefs(account)) {
+      try {
+        await secrets.read(ref);
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        missing.push({ secret: secrets.show(ref), failure: error });
+      }
+    }
+    return missing;
+  }
+
+  /** @throws Failure for the first secret of an account that cannot be had; it tells of the others, too */
+  async requireSecrets(account: AccountConfig): Promise<void> {
+    const failures = (await this.missingSecrets(account)).map(({ failure }) => failure);
+    const [first] = failures;
+    if (first === undefined) return;
+    const joined = (texts: string[]): string => [...new Set(texts)].join(' ');
+    throw new Failure(
+      first.code,
+      joined(failures.map((one) => one.message)),
+      joined(failures.map((one) => one.hint)),
+      first,
     );
-    return refs.map((ref) => ref.env).filter((name) => !this.#env[name]);
+  }
+
+  /** The values of an account's secrets, by the keys of the configuration. @throws Failure as `requireSecrets` */
+  async #secretsOf(account: AccountConfig): Promise<Record<string, string>> {
+    const { secretRefs } = await import('../workspace/config.js');
+    const secrets = await this.secrets();
+    const values: [string, string][] = [];
+    for (const { key, ref } of secretRefs(account)) values.push([key, await secrets.read(ref)]);
+    return Object.fromEntries(values);
+  }
+
+  /** The proxies that the environment asks for, as other programs understand it; none on the way to this machine. */
+  #proxy(): { proxy?: { http?: string; https?: string; no: string } } {
+    const variable = (name: string): string | undefined =>
+      this.#env[name.toLowerCase()] || this.#env[name] || undefined;
+    const [http, https, no] = [variable('HTTP_PROXY'), variable('HTTPS_PROXY'), variable('NO_PROXY')];
+    if ((http === undefined && https === undefined) || no === '*') return {};
+    const direct = [...(no === undefined ? [] : [no]), 'localhost', '127.0.0.1', '[::1]'].join(',');
+    return { proxy: { ...(http && { http }), ...(https && { https }), no: direct } };
   }
 
   async #embeddedSandbox(account: Account & { seed?: string }): Promise<Sandbox> {
@@ -198,22 +308,18 @@ export class Context {
     return this.sandbox({ templates, ...seed }, 0, { id: account.id, channel });
   }
 
-  /** What the embedded sandbox takes as approved: every registered template of the workspace and the starters. */
+  /**
+   * What the embedded sandbox has: the registered templates of the workspace and the starters, as they would be handed in. One
+   * that is PENDING has not been, as far as the sandbox is concerned.
+   */
   async #registeredTemplates(): Promise<unknown[]> {
+    const { platformContent } = await import('../providers/graph-templates.js');
     const { entries } = await this.templates();
-    return entries.flatMap(({ template: { registration, language, body } }) =>
-      registration && body !== undefined
-        ? [
-            {
-              name: registration.name,
-              language,
-              status: registration.status,
-              parameter_format: registration.parameters === 'named' ? 'NAMED' : 'POSITIONAL',
-              body,
-            },
-          ]
-        : [],
-    );
+    return entries.flatMap(({ template }) => {
+      const { status = 'PENDING' } = template.registration ?? {};
+      const content = platformContent(template);
+      return status === 'PENDING' || typeof content === 'string' ? [] : [{ ...content, status }];
+    });
   }
 
   /**

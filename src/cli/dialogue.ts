@@ -8,7 +8,7 @@ import { checkSheet, checkTypedIn, type SheetReport } from '../app/check-sheet.j
 import { makeSheet } from '../app/make-sheet.js';
 import { Failure } from '../core/failure.js';
 import { isError } from '../core/finding.js';
-import { bulkBlock } from '../core/policy.js';
+import { templateBlock } from '../core/policy.js';
 import { idHeader } from '../core/sheet.js';
 import { compileTemplate, type Template } from '../core/template.js';
 import type { AccountConfig } from '../workspace/config.js';
@@ -40,7 +40,12 @@ export async function askForMissing(context: Context, given: SendOptions): Promi
 async function askForTemplate(context: Context, ask: Questions, given: SendOptions): Promise<Template> {
   if (given.template !== undefined) return (await context.template(given.template, given.lang)).template;
   const { entries } = await context.templates();
-  const templates = entries.map((entry) => entry.template);
+  const { accounts } = await context.workspace();
+  const senders = given.from === undefined ? [...accounts.values()] : [await context.account(given.from)];
+  // Row C1: what none of them could send is no choice.
+  const templates = entries
+    .map((entry) => entry.template)
+    .filter(({ channels }) => senders.some(({ channel }) => channels.includes(channel)));
   const languages = [...new Set(templates.map((template) => template.language))].sort();
   const language =
     given.lang ??
@@ -75,9 +80,9 @@ async function askForAccount(
 ): Promise<AccountConfig> {
   if (given.from !== undefined) return context.account(given.from);
   const { accounts } = await context.workspace();
-  const usable = [...accounts.values()].filter((account) => bulkBlock(template, account.channel) === null);
+  const usable = [...accounts.values()].filter((account) => templateBlock(template, account.channel) === null);
   const [first] = accounts.values();
-  const block = usable.length === 0 && first ? bulkBlock(template, first.channel) : null;
+  const block = usable.length === 0 && first ? templateBlock(template, first.channel) : null;
   if (block) throw new Failure('POLICY_FORBIDS', `${template.name} cannot be sent. ${block.reason}`, block.instead);
   return ask.choose(
     'From which account?',

@@ -61,6 +61,8 @@ export async function buildProgram(launch: Launch, first?: string): Promise<Comm
   const program = new Command('pagecast')
     .description('Send one message template to many people who wrote to your Page, inside the 24-hour window.')
     .version(version())
+    // An option of a command may be called --version, too.
+    .enablePositionalOptions()
     .showHelpAfterError('(add --help for the options)')
     .addHelpText('after', () => `\nExit status:\n${exitStatusTable()}\n`)
     .addHelpText('after', 'Start here: pagecast demo, then pagecast init');

@@ -1,5 +1,6 @@
 /** The sentence for each finding: what is wrong, and what to do about it. Everything before this is data. */
 import type { Finding, SheetLimits } from '../core/finding.js';
+import { phoneFault, type PhoneFault } from '../core/phone.js';
 
 const NOT_WORKBOOK: Record<string, string> = {
   old_excel: 'is in the old .xls format. Open it in a spreadsheet program and save it as .xlsx',
@@ -21,6 +22,28 @@ const LIMIT: Record<keyof SheetLimits, (max: number) => string> = {
   cellCharacters: (max) => `one of its cells has more than ${max} characters`,
   seconds: (max) => `reading it took longer than ${max} seconds`,
 };
+
+const PHONE_FAULT: Record<PhoneFault, string> = {
+  other_digits: 'has digits of another script. Write it with the digits 0 to 9, such as +15550001111.',
+  address: 'has something before the number. Write the number alone, such as +15550001111.',
+  zero_in_brackets:
+    'has a 0 in brackets, which in most countries is not dialled from abroad. Write it as it is dialled from abroad, such as +4915112345678.',
+  double_zero: 'begins with 00. Write + instead, such as +4915112345678.',
+  leading_zero:
+    'has no country code. Write + and the country code instead of the 0 at its beginning, such as +4915112345678.',
+  no_plus: 'does not begin with + and the country code. Write it with both, such as +15550001111.',
+  length: 'has too few or too many digits. With its country code a number has 7 to 15, such as +15550001111.',
+  other: 'is no phone number as it stands. Write one number, with + and country code, such as +15550001111.',
+};
+
+/** @param subject how the sentence begins */
+function phoneSentence(subject: string, found: string): string {
+  return `${subject} ${PHONE_FAULT[phoneFault(found)]}`;
+}
+
+function phoneAsNumber(shown: string): string {
+  return `This was typed as a number${shown}, and spreadsheet programs take the + of a number away. Format the column as Text, then write it with + and country code, such as +15550001111.`;
+}
 
 /** @returns one or two sentences, without the place */
 export function sentence(found: Finding): string {
@@ -57,17 +80,25 @@ export function sentence(found: Finding): string {
     case 'ID_MISSING':
       return 'The id is missing.';
     case 'ID_NOT_TEXT':
+      if (found.args.channel === 'sms') return phoneAsNumber(` (${clip(found.args.found)})`);
       return `The id is a number (${clip(found.args.found)}), and spreadsheet programs keep only 15 digits of a number. Format the column as Text, then paste the ids again from their source, as values.`;
     case 'ID_MALFORMED':
       return found.args.channel === 'sms'
-        ? `"${clip(found.args.found)}" is no phone number. Write it with + and country code, such as +15550001111.`
+        ? phoneSentence(`"${clip(found.args.found)}"`, found.args.found)
         : `"${clip(found.args.found)}" is no user ID. A user ID has 5 to 20 digits, such as 7642925849053947.`;
+    case 'OWNER_MISSING':
+      return 'The owner, whose number the message leaves from, is missing.';
+    case 'OWNER_UNKNOWN':
+      return `"${clip(found.args.found)}" is none of the owners in pagecast.yaml: ${found.args.known.join(', ')}.`;
     case 'ID_DUPLICATE':
       return found.args.sameValues
         ? `This person is in row ${found.args.firstRow} already, with the same values. One message is sent.`
         : `This person is in row ${found.args.firstRow} already, with other values. Remove one of the two rows.`;
     case 'ID_CLEANED':
-      return 'The id had spaces, an apostrophe or invisible characters around it; they are left out.';
+      // Only phone numbers have a +.
+      return found.args.found.includes('+')
+        ? 'Spaces, punctuation and invisible characters in the number are left out.'
+        : 'The id had spaces, an apostrophe or invisible characters around it; they are left out.';
     case 'CHANNEL_MISMATCH':
       return found.args.found === 'sms'
         ? `This is a phone number, and the account sends on ${found.args.expected}. Use user IDs, or an SMS account.`
@@ -89,7 +120,9 @@ export function sentence(found: Finding): string {
     case 'MESSAGE_TOO_LONG':
       return `With these values the ${found.args.part} has ${found.args.length} ${found.args.unit}; ${found.args.channel} allows ${found.args.max}.`;
     case 'MESSAGE_URL_INVALID':
-      return `The ${found.args.part} becomes "${clip(found.args.found)}", which is no web address.`;
+      return found.args.site === undefined
+        ? `The ${found.args.part} becomes "${clip(found.args.found)}", which is no web address.`
+        : `The ${found.args.part} becomes "${clip(found.args.found)}", which is not on ${found.args.site}: with buttons, Messenger takes only what is published there.`;
     case 'VARIABLE_SYNTAX':
       return `There are braces that are no variable: "${clip(found.args.text)}". A variable is written {{name}}, with letters, digits and _.`;
     case 'VARIABLE_UNDECLARED':
@@ -99,9 +132,9 @@ export function sentence(found: Finding): string {
     case 'VARIABLE_AMBIGUOUS':
       return `${found.args.variable} and ${found.args.other} differ only in capital letters. Rename one.`;
     case 'CONTENT_MISSING':
-      return 'The template has neither a body nor media.';
+      return 'The template is empty: a session template needs a body, media or cards, a registered one a body.';
     case 'CONTENT_CONFLICT':
-      return `${list(found.args.parts)} cannot be in one message: Messenger sends either text or a file. Make two templates.`;
+      return `${list(found.args.parts)} cannot be in one message: it is a text, a file or cards, and buttons stand under a text, a picture or a video. Make two templates.`;
     case 'LIMIT_EXCEEDED':
       return `With the examples, ${found.args.part} has ${found.args.length} ${found.args.unit}; ${found.args.channel} allows ${found.args.max}.`;
     case 'TOO_MANY':
@@ -110,6 +143,24 @@ export function sentence(found: Finding): string {
       return `${found.args.channel} has no ${found.args.part === 'kind' ? 'registered templates' : found.args.part}. Remove it, or take ${found.args.channel} out of channels.`;
     case 'TAG_FORBIDDEN':
       return `The message tag ${found.args.tag} may not be used here: the three update tags are dead since 27 April 2026, and HUMAN_AGENT is for answers that a person writes.`;
+    case 'PART_NOT_OF_KIND':
+      return found.args.kind === 'session'
+        ? `Only registered templates have a ${found.args.part}. Remove it, or put it into the body.`
+        : `A registered template has a header, a body and buttons, and no ${found.args.part}. Remove it.`;
+    case 'PART_FIXED':
+      return `${found.args.part} of a registered template is the same for everybody. Take the variables out of it.`;
+    case 'CARD_INCOMPLETE':
+      return `${found.args.part} has nothing but a title. Add a subtitle, an image or a button.`;
+    case 'VARIABLE_AT_EDGE':
+      return `The body of a registered template may not ${found.args.edge} with a variable, such as {{${found.args.variable}}}. Put words ${found.args.edge === 'start' ? 'before' : 'after'} it.`;
+    case 'LINK_WITHOUT_START':
+      return `${found.args.part} begins with a variable. In a registered template its beginning is fixed, such as https://example.com/{{code}}.`;
+    case 'OUTSIDE_UNKNOWN':
+      return `For people outside their window there is no template ${clip(found.args.name)} in ${found.args.language}.`;
+    case 'OUTSIDE_NOT_REGISTERED':
+      return `${found.args.name} is no registered template, and only those may go to people outside their window.`;
+    case 'OUTSIDE_VARIABLES':
+      return `${found.args.name} needs ${list(found.args.missing)}, which this template does not use: both are filled from one sheet.`;
   }
 }
 
@@ -119,6 +170,8 @@ export function sentence(found: Finding): string {
  */
 export function publicSentence(found: Finding): string {
   switch (found.code) {
+    case 'OWNER_UNKNOWN':
+      return 'This is none of the owners in pagecast.yaml.';
     case 'FILE_NOT_FOUND':
       return 'There is no such file.';
     case 'FILE_NOT_WORKBOOK':
@@ -135,10 +188,11 @@ export function publicSentence(found: Finding): string {
       return `This sheet was made for another template than ${expected.template} (${expected.language}). Choose that template, or make a sheet for this one with "pagecast sheet new".`;
     }
     case 'ID_NOT_TEXT':
+      if (found.args.channel === 'sms') return phoneAsNumber('');
       return 'The id is a number, and spreadsheet programs keep only 15 digits of a number. Format the column as Text, then paste the ids again from their source, as values.';
     case 'ID_MALFORMED':
       return found.args.channel === 'sms'
-        ? 'This is no phone number. Write it with + and country code, such as +15550001111.'
+        ? phoneSentence('This', found.args.found)
         : 'This is no user ID. A user ID has 5 to 20 digits.';
     case 'CELL_ERROR':
       return 'The cell holds an error of the spreadsheet program.';
@@ -147,7 +201,7 @@ export function publicSentence(found: Finding): string {
     case 'CELL_NUMBER':
       return 'The cell holds a number; look at how it will read.';
     case 'MESSAGE_URL_INVALID':
-      return `The ${found.args.part} becomes something that is no web address.`;
+      return `The ${found.args.part} becomes something that is no web address${found.args.site === undefined ? '' : ` on ${found.args.site}`}.`;
     case 'VARIABLE_SYNTAX':
       return 'There are braces that are no variable. A variable is written {{name}}, with letters, digits and _.';
     // These quote only the template, lengths, numbers of rows and names of channels.
@@ -157,6 +211,7 @@ export function publicSentence(found: Finding): string {
     case 'TOO_MANY_ROWS':
     case 'IDS_ROUNDED':
     case 'ID_MISSING':
+    case 'OWNER_MISSING':
     case 'ID_DUPLICATE':
     case 'ID_CLEANED':
     case 'CHANNEL_MISMATCH':
@@ -174,6 +229,14 @@ export function publicSentence(found: Finding): string {
     case 'TOO_MANY':
     case 'PART_UNSUPPORTED':
     case 'TAG_FORBIDDEN':
+    case 'PART_NOT_OF_KIND':
+    case 'PART_FIXED':
+    case 'CARD_INCOMPLETE':
+    case 'VARIABLE_AT_EDGE':
+    case 'LINK_WITHOUT_START':
+    case 'OUTSIDE_UNKNOWN':
+    case 'OUTSIDE_NOT_REGISTERED':
+    case 'OUTSIDE_VARIABLES':
       return sentence(found);
   }
 }

@@ -26,6 +26,7 @@ export interface SendOptions extends RunOptions {
   zone?: string;
   expiresAfter?: string;
   campaignKey?: string;
+  outsideWindow?: string;
 }
 
 /** Collects a repeatable option. */

@@ -6,7 +6,9 @@ import { explainError, explainStop, ROW_STATES, type Counts } from '../core/deli
 import type { Finding } from '../core/finding.js';
 import type { SkipReason } from '../core/plan.js';
 import type { PolicyStatement } from '../core/policy.js';
-import type { Message } from '../core/template.js';
+import { smsCapacity, type SmsSize, type SmsTotals } from '../core/sms.js';
+import { explainUndelivered } from '../core/receipt.js';
+import type { Button, Message } from '../core/template.js';
 import type { ForecastReport } from '../app/forecast.js';
 import type { Plan } from '../app/plan.js';
 import type { Campaign, CampaignSummary } from '../ports.js';
@@ -69,27 +71,87 @@ export function pace(perSecond: number): string {
 
 // ---------------------------------------------------------------------------------------------------- messages
 
-/** A message as the person will see it. */
+/** A message as the person will see it; cards stand one below the other. */
 export function bubble(message: Message, width: number, paint: ChalkInstance): string {
   const inner = Math.min(width - 4, 56);
-  const safe = (text: string): string =>
-    text
-      .split('\n')
-      .map((line) => clip(line, 5000))
-      .join('\n');
-  const lines: string[] = [];
-  if (message.media) lines.push(...wrap(`[${message.media.type}] ${safe(message.media.url)}`, inner));
-  if (message.text !== undefined) lines.push(...wrap(safe(message.text), inner));
-  const buttons = message.buttons.map((button) => `[ ${safe(button.title)} ]`);
-  const box = Math.max(0, ...[...lines, ...buttons].map((line) => stringWidth(line)));
-  const replies = message.quickReplies.map((reply) => `( ${safe(reply.title)} )`).join(' ');
+  const { header, text, media, cards, buttons } = message;
+  const boxes = (cards ?? []).map((card) =>
+    box(
+      [
+        ...(card.image === undefined ? [] : wrap(`[image] ${shown(card.image)}`, inner)),
+        ...wrap(shown(card.title), inner).map((line) => paint.bold(line)),
+        ...(card.subtitle === undefined ? [] : wrap(shown(card.subtitle), inner)),
+      ],
+      card.buttons,
+      paint,
+    ),
+  );
+  if (boxes.length === 0) {
+    const lines = [
+      ...(header === undefined ? [] : wrap(shown(header), inner).map((line) => paint.bold(line))),
+      ...(media ? wrap(`[${media.type}] ${shown(media.url)}`, inner) : []),
+      ...(text === undefined ? [] : wrap(shown(text), inner)),
+    ];
+    boxes.push(box(lines, buttons, paint));
+  }
+  const replies = message.quickReplies.map((reply) => `( ${shown(reply.title)} )`).join(' ');
+  const below = replies === '' ? [] : wrap(replies, inner).map((line) => paint.cyan(` ${line}`));
+  return [...boxes, ...below].join('\n');
+}
+
+function shown(text: string): string {
+  return text
+    .split('\n')
+    .map((line) => clip(line, 5000))
+    .join('\n');
+}
+
+function box(lines: readonly string[], buttons: readonly Button[], paint: ChalkInstance): string {
+  const titles = buttons.map((button) => `[ ${shown(button.title)} ]`);
+  const columns = Math.max(0, ...[...lines, ...titles].map((line) => stringWidth(line)));
   return [
-    `╭${'─'.repeat(box + 2)}╮`,
-    ...lines.map((line) => `│ ${pad(line, box)} │`),
-    ...buttons.map((button) => `│ ${pad(paint.cyan(button), box)} │`),
-    `╰${'─'.repeat(box + 2)}╯`,
-    ...(replies === '' ? [] : wrap(replies, inner).map((line) => paint.cyan(` ${line}`))),
+    `╭${'─'.repeat(columns + 2)}╮`,
+    ...lines.map((line) => `│ ${pad(line, columns)} │`),
+    ...titles.map((title) => `│ ${pad(paint.cyan(title), columns)} │`),
+    `╰${'─'.repeat(columns + 2)}╯`,
   ].join('\n');
+}
+
+/** How a text leaves as SMS: in how many segments, and what makes them many. */
+export function smsText(size: SmsSize): string {
+  const { encoding, units, segments, offender } = size;
+  const count = segments === 1 ? '1 SMS' : plural(segments, 'SMS segment');
+  const because = offender === undefined ? '' : `, because of ${characterName(offender)}`;
+  return `${count}: ${units.toLocaleString('en')} of ${smsCapacity(size).toLocaleString('en')} ${encoding} characters${because}.`;
+}
+
+const MINUTE_MS = 60_000;
+
+/**
+ * What the SMS of a plan come to, line by line.
+ * @param handoverMs how long it takes to hand them all over to the service
+ */
+export function smsTotalsLines({ segments, ucs2, longest }: SmsTotals, handoverMs: number): string[] {
+  const most = longest > 1 ? `, at most ${longest} for one message` : '';
+  const lines = [`As SMS that is ${plural(segments, 'segment')}${most}; each segment is charged for.`];
+  if (ucs2 > 0) {
+    const hold = ucs2 === 1 ? '1 message holds' : `${ucs2.toLocaleString('en')} messages hold`;
+    lines.push(`${hold} characters outside GSM-7: 70 characters make one SMS there instead of 160.`);
+  }
+  // Only the service knows how fast a number sends: it depends on the number, its registration and the country.
+  const leaveMs = segments * 1000;
+  if (leaveMs > Math.max(handoverMs, MINUTE_MS)) {
+    lines.push(
+      `What comes faster than the number can send waits at the service: at one segment a second, as from a US long number, all have left after ${duration(leaveMs)}.`,
+    );
+  }
+  return lines;
+}
+
+function characterName(character: string): string {
+  const code = `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`;
+  // What cannot be seen, or would join the quotation mark before it, is named by its code alone.
+  return /^[\p{L}\p{N}\p{P}\p{S}]$/u.test(character) ? `"${character}" (${code})` : code;
 }
 
 /**
@@ -148,11 +210,23 @@ export function skipLines(skip: Partial<Record<SkipReason, number>>): string[] {
     );
 }
 
+/** Carriers of the USA drop what programs send from an unregistered long number; whether one is registered only they know. */
+export function unregisteredNotice(account: string): string {
+  return `${account} is a US 10-digit number: unless it is registered for programs (A2P 10DLC), carriers filter its messages (error 30034).`;
+}
+
 export function planText(plan: Plan, paint: ChalkInstance): string {
   const left = plan.rows - plan.send;
   const lines = [
     `${plan.template} (${plan.language}) would go from ${plan.account} to ${paint.bold(plan.send.toLocaleString('en'))} of ${plural(plan.rows, 'row')}.`,
   ];
+  if (plan.outside) {
+    const { send, template } = plan.outside;
+    lines.push(
+      `${(plan.send - send).toLocaleString('en').padStart(9)}  inside their window get ${plan.template}`,
+      `${send.toLocaleString('en').padStart(9)}  outside it get the registered template ${template}`,
+    );
+  }
   if (left > 0) lines.push(`${plural(left, 'row')} left out:`, ...skipLines(plan.skip));
   if (plan.skip.window_unknown > 0 && plan.send === 0) {
     lines.push(`Tell pagecast who wrote when: pagecast window import FILE --account ${plan.account}`);
@@ -169,6 +243,7 @@ export function planText(plan: Plan, paint: ChalkInstance): string {
     lines.push(
       `At ${pace(plan.pace)} this takes ${duration(plan.finishAt - plan.startAt)}: from ${time(plan.startAt)} to ${time(plan.finishAt)}.`,
     );
+    if (plan.sms) lines.push(...smsTotalsLines(plan.sms, plan.finishAt - plan.startAt));
   }
   return lines.join('\n');
 }
@@ -190,13 +265,24 @@ export function countsLine(counts: Counts): string {
   return `${parts.join(', ')} of ${counts.total.toLocaleString('en')}`;
 }
 
+/** What was told of sent messages later, as one sentence; null when nothing was. */
+export function receiptsLine({ counts, receipts }: CampaignSummary): string | null {
+  const { delivered = 0, read = 0, undelivered = 0 } = receipts;
+  const none = counts.sent - delivered - read - undelivered;
+  if (none === counts.sent) return null;
+  const shown = (count: number): string => count.toLocaleString('en');
+  return `Receipts: ${shown(delivered + read)} delivered (${shown(read)} read), ${shown(undelivered)} not delivered, none for ${shown(none)}.`;
+}
+
 export function campaignText(campaign: Campaign, summary: CampaignSummary, paint: ChalkInstance): string {
-  const { counts, skip, errors, refusedByOpener } = summary;
+  const { counts, skip, errors, undelivered, refusedByOpener } = summary;
   const state = { finished: paint.green, stopped: paint.red }[campaign.state as string] ?? paint.yellow;
   const lines = [
     `Campaign ${paint.bold(campaign.id)} is ${state(campaign.state)}: ${countsLine(counts)}.`,
     `  ${campaign.template.name} (${campaign.template.language}) from ${campaign.accountName}, ${pace(campaign.pace)}, recipients: ${clip(campaign.source, 200)}`,
   ];
+  if (campaign.outside)
+    lines.push(`  ${plural(summary.outside, 'row')} outside their window: ${campaign.outside.name}`);
   if (campaign.startedAt !== null) {
     const end = campaign.finishedAt === null ? '' : `, finished ${time(campaign.finishedAt)}`;
     lines.push(`  started ${time(campaign.startedAt)}${end}`);
@@ -204,13 +290,25 @@ export function campaignText(campaign: Campaign, summary: CampaignSummary, paint
   if (campaign.stop) lines.push(...stopLines(campaign.stop, paint));
   const skipped = skipLines(skip);
   if (skipped.length > 0) lines.push('Left out:', ...skipped);
-  const failures = Object.entries(errors).sort(([, a], [, b]) => b - a);
-  if (failures.length > 0) {
-    lines.push('Failed or unknown:');
-    for (const [code, count] of failures) {
-      const { meaning, advice } = explainError(code);
-      lines.push(`${count.toLocaleString('en').padStart(9)}  ${meaning} [${code}]`, paint.dim(`           ${advice}`));
+  const received = receiptsLine(summary);
+  if (received !== null) lines.push(received);
+  const errorLines = (
+    codes: Record<string, number>,
+    explain: (code: string) => { meaning: string; advice: string },
+  ) => {
+    for (const [code, count] of Object.entries(codes).sort(([, a], [, b]) => b - a)) {
+      const { meaning, advice } = explain(code);
+      const named = code === '' ? '' : ` [${code}]`;
+      lines.push(`${count.toLocaleString('en').padStart(9)}  ${meaning}${named}`, paint.dim(`           ${advice}`));
     }
+  };
+  if (Object.keys(undelivered).length > 0) {
+    lines.push('Sent, but not delivered:');
+    errorLines(undelivered, explainUndelivered);
+  }
+  if (Object.keys(errors).length > 0) {
+    lines.push('Failed or unknown:');
+    errorLines(errors, explainError);
     const openers = Object.entries(refusedByOpener);
     if (openers.length > 0) {
       lines.push(

@@ -32,6 +32,7 @@ ${outcomes(report, draw)}
 ${overTime(report, draw)}
 ${leftOut(report, draw)}
 ${problems(report)}
+${receipts(report)}
 ${byOpener(report, draw)}
 </main>
 </body>
@@ -247,6 +248,33 @@ function problems({ problems: found }: CampaignReport): Markup {
     'Failed or unknown',
     NOTHING,
     dataTable('Failed and unknown rows by error code', ['Code', 'Rows', 'Meaning', 'What to do'], rows),
+  );
+}
+
+function receipts({ receipts: found, summary }: CampaignReport): Markup {
+  if (found === null) return NOTHING;
+  const { sent } = summary.counts;
+  const kinds: [string, number][] = [
+    ['delivered', found.delivered],
+    ['read, of those', found.read],
+    ['not delivered', found.undelivered],
+    ['nothing known', found.none],
+  ];
+  return section(
+    'receipts',
+    'Delivered and read',
+    dataTable(
+      'Sent messages by what the service said of them later',
+      ['Receipt', 'Messages', 'Share of those sent'],
+      kinds.map(([name, count]) => [name, count, share(count, sent)]),
+    ),
+    found.reasons.length === 0
+      ? NOTHING
+      : dataTable(
+          'Sent messages that were not delivered, by error code',
+          ['Code', 'Messages', 'Meaning', 'What to do'],
+          found.reasons.map(({ code, count, meaning, advice }) => [foreign(code), count, meaning, advice]),
+        ),
   );
 }
 

@@ -67,7 +67,7 @@ export function changeLines({ summary: { changed }, windowsClosed }: CampaignRep
 
 /** A report in JSON: everything that `campaignJson` says, and what was made of it. Instants are ISO 8601 in UTC. */
 export function reportJson(report: CampaignReport): object {
-  const { campaign, summary, leftOut, problems, openers, windowsClosed, lateMs, rate, stop } = report;
+  const { campaign, summary, leftOut, problems, receipts, openers, windowsClosed, lateMs, rate, stop } = report;
   return {
     ...campaignJson(campaign, summary),
     lateMs,
@@ -75,6 +75,7 @@ export function reportJson(report: CampaignReport): object {
     leftOut: leftOut.map((one) => ({ ...one, meaning: SKIP_TEXT[one.reason] })),
     windowsClosed,
     problems,
+    received: receipts,
     openers: openers.map(({ opener, counts }) => ({ opener, ...counts })),
     rate: {
       average: rate.average,

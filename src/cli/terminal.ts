@@ -86,6 +86,7 @@ export class Terminal {
     return {
       choose: (message, choices) => one({ type: 'select', message, choices, loop: false }),
       type: (message, options) => one({ type: 'input', message, ...options }),
+      typeHidden: (message, options) => one({ type: 'password', message, mask: '*', ...options }),
       confirm: (message, byDefault) => one({ type: 'confirm', message, default: byDefault }),
     };
   }
@@ -107,6 +108,8 @@ export interface Questions {
     message: string,
     options?: { default?: string; validate?: (answer: string) => true | string | Promise<true | string> },
   ): Promise<string>;
+  /** What is typed is not shown. */
+  typeHidden(message: string, options: { validate: (answer: string) => true | string }): Promise<string>;
   confirm(message: string, byDefault: boolean): Promise<boolean>;
 }
 

@@ -32,14 +32,38 @@ export const EXIT_MEANING: Record<ExitStatus, string> = {
   130: 'interrupted',
 };
 
+const GRAVEST_FIRST: readonly ExitStatus[] = [
+  EXIT.internal,
+  EXIT.unauthorized,
+  EXIT.stopped,
+  EXIT.usage,
+  EXIT.invalid,
+  EXIT.unknownOutcomes,
+  EXIT.someFailed,
+  EXIT.tryAgain,
+  EXIT.interrupted,
+];
+
+/** The exit status of a command that did several things. */
+export function gravest(statuses: readonly ExitStatus[]): ExitStatus {
+  return GRAVEST_FIRST.find((status) => statuses.includes(status)) ?? EXIT.done;
+}
+
 const FAILURE_STATUS = {
   USAGE: EXIT.usage,
   ANSWER_NEEDED: EXIT.usage,
   WORKSPACE_EXISTS: EXIT.usage,
   CONFIG_INVALID: EXIT.usage,
   SECRET_MISSING: EXIT.usage,
+  SECRET_UNUSABLE: EXIT.usage,
+  SECRET_EXISTS: EXIT.usage,
+  KEYRING_UNAVAILABLE: EXIT.usage,
+  WORKSPACE_MISSING: EXIT.usage,
   ACCOUNT_UNKNOWN: EXIT.usage,
+  ACCOUNT_EXISTS: EXIT.usage,
+  ACCOUNT_IN_USE: EXIT.usage,
   TEMPLATE_UNKNOWN: EXIT.usage,
+  TEMPLATE_EXISTS: EXIT.usage,
   LANGUAGE_UNKNOWN: EXIT.usage,
   VARIABLE_UNKNOWN: EXIT.usage,
   CAMPAIGN_UNKNOWN: EXIT.usage,

@@ -32,8 +32,10 @@ export interface FindingArguments {
 
   // One row, or one cell of it.
   ID_MISSING: Record<string, never>;
-  ID_NOT_TEXT: { found: string };
+  ID_NOT_TEXT: { found: string; channel: string };
   ID_MALFORMED: { found: string; channel: string };
+  OWNER_MISSING: Record<string, never>;
+  OWNER_UNKNOWN: { found: string; known: readonly string[] };
   ID_DUPLICATE: { firstRow: number; sameValues: boolean };
   ID_CLEANED: { found: string };
   CHANNEL_MISMATCH: { expected: string; found: string };
@@ -45,7 +47,8 @@ export interface FindingArguments {
   CELL_NUMBER: { text: string };
   CELL_OUTSIDE: Record<string, never>;
   MESSAGE_TOO_LONG: LimitExceeded;
-  MESSAGE_URL_INVALID: { part: string; found: string };
+  /** `site`: it is a web address, but only those of this site can stand there. */
+  MESSAGE_URL_INVALID: { part: string; found: string; site?: 'facebook.com' };
 
   // A message template. The place is `column`, the part of the template.
   VARIABLE_SYNTAX: { text: string };
@@ -58,6 +61,17 @@ export interface FindingArguments {
   TOO_MANY: { part: string; count: number; max: number };
   PART_UNSUPPORTED: { part: string; channel: string };
   TAG_FORBIDDEN: { tag: string };
+  PART_NOT_OF_KIND: { part: string; kind: 'session' | 'registered' };
+  /** A part of a registered template that is the same for everybody holds variables. */
+  PART_FIXED: { part: string };
+  CARD_INCOMPLETE: { part: string };
+  // What the platform does not approve in a registered template.
+  VARIABLE_AT_EDGE: { variable: string; edge: 'start' | 'end' };
+  LINK_WITHOUT_START: { part: string };
+  // The template that a session template names for people outside their window.
+  OUTSIDE_UNKNOWN: { name: string; language: string };
+  OUTSIDE_NOT_REGISTERED: { name: string };
+  OUTSIDE_VARIABLES: { name: string; missing: string[] };
 }
 
 export interface LimitExceeded {

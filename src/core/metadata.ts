@@ -18,3 +18,21 @@ export function readRowMetadata(metadata: unknown): RowMark | null {
   const match = typeof metadata === 'string' ? MARK.exec(metadata) : null;
   return match ? { campaign: match[1] ?? '', seq: Number(match[2]) } : null;
 }
+
+const TASK = /^pagecast-([\w-]{1,64})-([1-9]\d{0,8})-[\da-z]{1,11}$/;
+
+/**
+ * The task id of a call to CAMS, which sends no metadata along but gives this back in its receipts. Two calls never share
+ * one, because no row is sent twice in the same millisecond.
+ * @param row the row of the call's one message, or of the first of several
+ * @param at milliseconds since 1970
+ */
+export function camsTaskId({ campaign, seq }: RowMark, at: number): string {
+  return `pagecast-${campaign}-${seq}-${Math.floor(at).toString(36)}`;
+}
+
+/** @param taskId as it came from outside. @returns the row that `camsTaskId` was given; null for what is no task id of ours */
+export function readCamsTaskId(taskId: unknown): RowMark | null {
+  const match = typeof taskId === 'string' ? TASK.exec(taskId) : null;
+  return match ? { campaign: match[1] ?? '', seq: Number(match[2]) } : null;
+}

@@ -32,6 +32,18 @@ export function paceOf(template: Template, accountPace: number): number {
 /** No run has more calls under way, however fast it is; a provider needs as many connections. */
 export const MAX_UNDER_WAY = 256;
 
+/** From such a share of what the platform allows on, fewer messages leave, so that the limit itself is not hit. */
+const SLOWER: readonly (readonly [load: number, share: number])[] = [
+  [1, 0.1],
+  [0.9, 0.25],
+  [0.75, 0.5],
+];
+
+/** @param load how much of the account's allowance is used up, from 0 @returns the share of the pace to go on with */
+export function paceShare(load: number): number {
+  return SLOWER.find(([from]) => load >= from)?.[1] ?? 1;
+}
+
 const CATCH_UP_MS = 100;
 /** Covers timer rounding at both ends. */
 const SAFETY_MS = 4;
@@ -39,7 +51,9 @@ const SAFETY_MS = 4;
 const MAX_HELD_UP_MS = 250;
 
 export class Pacer {
-  readonly #interval: number;
+  readonly #pace: number;
+  #interval: number;
+  readonly #batch: number;
   /** How many messages any `#span` ms may hold; 0 for no limit. */
   readonly #burst: number;
   readonly #span: number;
@@ -56,31 +70,47 @@ export class Pacer {
   /**
    * @param pace messages a second, `Infinity` for no limit
    * @param startAt no message leaves before this instant
+   * @param batch how many leave together, where there are so many
    */
-  constructor(pace: number, startAt: number) {
+  constructor(pace: number, startAt: number, batch = 1) {
+    this.#pace = pace;
     this.#interval = 1000 / pace;
     this.#burst = Number.isFinite(pace) ? Math.max(1, Math.floor(pace)) : 0;
+    this.#batch = this.#burst === 0 ? batch : Math.min(batch, this.#burst);
     this.#span = this.#burst === 0 ? 0 : (1000 * this.#burst) / pace;
     this.#left = new Float64Array(this.#burst).fill(-Infinity);
     this.#took = new Float64Array(this.#burst);
     this.#beat = startAt;
   }
 
-  /** How many messages may leave at this instant. */
+  /** Goes on with a share of the pace, because the platform's limit is near. */
+  slowTo(share: number): void {
+    this.#interval = 1000 / (this.#pace * share);
+  }
+
+  /** How many messages may leave at this instant: none before a whole batch may, unless `most` is less. */
   available(now: number, most: number): number {
     if (this.#burst === 0) return most;
-    const beat = Math.max(this.#beat, now - CATCH_UP_MS);
+    const beat = this.#beatAt(now);
     let count = 0;
     while (count < Math.min(most, this.#burst)) {
       if (Math.max(beat + count * this.#interval, this.#roomAt(this.#count + count)) > now) break;
       count += 1;
     }
-    return count;
+    return count < Math.min(this.#batch, most) ? 0 : count;
   }
 
-  /** The first instant at which a message may leave. */
+  /** The first instant at which a message, or a whole batch of them, may leave. */
   nextAt(): number {
-    return this.#burst === 0 ? -Infinity : Math.max(this.#beat, this.#roomAt(this.#count));
+    if (this.#burst === 0) return -Infinity;
+    let at = this.#beat + (this.#batch - 1) * this.#interval;
+    for (let other = 0; other < this.#batch; other += 1) at = Math.max(at, this.#roomAt(this.#count + other));
+    return at;
+  }
+
+  /** A batch has to gather its turns first. */
+  #beatAt(now: number): number {
+    return Math.max(this.#beat, now - Math.max(CATCH_UP_MS, (this.#batch - 1) * this.#interval));
   }
 
   /**
@@ -94,7 +124,7 @@ export class Pacer {
       // Connecting can take seconds: until it is over, nobody knows when this message will arrive.
       this.#left[ticket % this.#burst] = Infinity;
       this.#took[ticket % this.#burst] = Infinity;
-      this.#beat = Math.max(this.#beat, now - CATCH_UP_MS) + this.#interval;
+      this.#beat = this.#beatAt(now) + this.#interval;
     }
     return ticket;
   }

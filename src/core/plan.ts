@@ -3,6 +3,7 @@
  * take one turn of equal length, so going through the people in that order and leaving out whoever is too late loses the
  * fewest (the unit-length case of Moore and Hodgson's rule); a person who is left out takes no turn.
  */
+import type { Reach } from './policy.js';
 import { closesAt, windowState, type LastOpener, type WindowSettings } from './window.js';
 
 /** Why a plan leaves somebody out. */
@@ -26,15 +27,26 @@ export interface Standing {
   optedOut: boolean;
 }
 
-/** How a person enters the plan: left out with a reason, or queued until their window closes (null: no window needed). */
-export type Admission = { reason: PlanReason } | { reason: null; closesAt: number | null };
+/**
+ * How a person enters the plan: left out with a reason, or queued until their window closes (null: no window needed).
+ * `outside`: they get the registered template for people whose window is shut.
+ */
+export type Admission =
+  { reason: PlanReason; closesAt: null; outside: false } | { reason: null; closesAt: number | null; outside: boolean };
 
-export function admit(standing: Standing, now: number, settings: WindowSettings, windowNeeded: boolean): Admission {
-  if (standing.optedOut) return { reason: 'opted_out' };
-  if (!windowNeeded) return { reason: null, closesAt: null };
+export function admit(standing: Standing, now: number, settings: WindowSettings, reach: Reach): Admission {
+  if (standing.optedOut) return leftOut('opted_out');
+  if (reach === 'everybody') return { reason: null, closesAt: null, outside: false };
   const state = windowState(standing.last, now, settings);
-  if (state === 'open' && standing.last) return { reason: null, closesAt: closesAt(standing.last.openedAt, settings) };
-  return { reason: state === 'unknown' ? 'window_unknown' : 'window_closed' };
+  if (state === 'open' && standing.last) {
+    return { reason: null, closesAt: closesAt(standing.last.openedAt, settings), outside: false };
+  }
+  if (reach === 'both') return { reason: null, closesAt: null, outside: true };
+  return leftOut(state === 'unknown' ? 'window_unknown' : 'window_closed');
+}
+
+function leftOut(reason: PlanReason): Admission {
+  return { reason, closesAt: null, outside: false };
 }
 
 /** Messages a second; `Infinity` for no limit. */

@@ -4,6 +4,7 @@
  */
 import { finding, type Finding } from './finding.js';
 import { IdTable } from './id-table.js';
+import { withoutSeparators } from './phone.js';
 import { badLinks, exceededLimits, type Channel, type CompiledTemplate } from './template.js';
 import { PHONE, PLATFORM_ID, SCIENTIFIC } from './user-id.js';
 
@@ -27,6 +28,8 @@ export interface Recipient {
   userId: string;
   /** One for each of the template's variables, in the order of its columns. */
   values: readonly string[];
+  /** Whose number the message leaves from; null in a sheet without that column. */
+  owner: string | null;
 }
 
 /** The last column of a marked copy; it is ignored when the copy comes back, so faults can be mended in place. */
@@ -36,8 +39,12 @@ export function idHeader(channel: Channel): string {
   return channel === 'sms' ? 'Phone' : 'User ID';
 }
 
-export function sheetHeader(compiled: CompiledTemplate, channel: Channel): string[] {
-  return [idHeader(channel), ...compiled.variables.map((variable) => variable.name)];
+/** The last column of a sheet whose messages leave in the names of record owners. */
+const OWNER_HEADER = 'Owner';
+
+export function sheetHeader(compiled: CompiledTemplate, channel: Channel, hasOwners = false): string[] {
+  const header = [idHeader(channel), ...compiled.variables.map((variable) => variable.name)];
+  return hasOwners ? [...header, OWNER_HEADER] : header;
 }
 
 /** Spaces of every width, zero-width characters, soft hyphens, direction marks and byte order marks. */
@@ -78,15 +85,16 @@ function idPattern(channel: Channel): RegExp {
   return channel === 'sms' ? PHONE : PLATFORM_ID;
 }
 
-/** Without what spreadsheets and messengers put around an id when it is copied. */
-function cleanId(text: string): string {
-  return text.replace(INVISIBLE, '').replace(/^'/, '');
+/** Without what spreadsheets and messengers put around an id, and what people write between the digits of a phone number. */
+function cleanId(text: string, channel: Channel): string {
+  const bare = text.replace(INVISIBLE, '').replace(/^'/, '');
+  return channel === 'sms' ? withoutSeparators(bare) : bare;
 }
 
 /** The id in a cell as it would be sent to; null where the check of a sheet would refuse it. */
 export function usableId(cell: Cell, channel: Channel): string | null {
   if (typeof cell !== 'string') return null;
-  const id = idPattern(channel).test(cell) ? cell : cleanId(cell);
+  const id = idPattern(channel).test(cell) ? cell : cleanId(cell, channel);
   return idPattern(channel).test(id) ? id : null;
 }
 
@@ -94,13 +102,21 @@ export type RowResult =
   | { kind: 'blank' }
   | { kind: 'recipient'; recipient: Recipient; findings: Finding[] }
   /** `userId` and `values` as far as they could be read, so that the report can show the row to its owner. */
-  | { kind: 'invalid'; row: number; userId: string; values: readonly string[]; findings: Finding[] };
+  | {
+      kind: 'invalid';
+      row: number;
+      userId: string;
+      values: readonly string[];
+      owner: string | null;
+      findings: Finding[];
+    };
 
 /** Checks the rows of one sheet, one after another. Memory grows by one entry for each different id. */
 export class RowChecker {
   readonly #compiled: CompiledTemplate;
   readonly #channel: Channel;
   readonly #header: readonly string[];
+  readonly #owners: ReadonlySet<string> | null;
   readonly #markColumn: number;
   readonly #seen = new IdTable();
   /** By the entries of `#seen`. */
@@ -109,10 +125,17 @@ export class RowChecker {
   #longIds = 0;
   #roundedIds = 0;
 
-  constructor(compiled: CompiledTemplate, channel: Channel, header: readonly Cell[]) {
+  /** @param owners those who may stand in the column for them; null for a sheet without it */
+  constructor(
+    compiled: CompiledTemplate,
+    channel: Channel,
+    header: readonly Cell[],
+    owners: ReadonlySet<string> | null = null,
+  ) {
     this.#compiled = compiled;
     this.#channel = channel;
-    this.#header = sheetHeader(compiled, channel);
+    this.#owners = owners;
+    this.#header = sheetHeader(compiled, channel, owners !== null);
     this.#markColumn = header.lastIndexOf(MARK_HEADER);
   }
 
@@ -121,6 +144,7 @@ export class RowChecker {
     const findings: Finding[] = [];
     const userId = this.#id(row, cells[0] ?? null, findings);
     const values = this.#values(row, cells, findings);
+    const owner = this.#owners && this.#owner(row, cells[this.#header.length - 1] ?? null, this.#owners, findings);
 
     for (let index = this.#header.length; index < cells.length; index += 1) {
       const cell = cells[index] ?? null;
@@ -133,8 +157,18 @@ export class RowChecker {
     }
     const duplicate = findings.some((one) => one.code === 'ID_DUPLICATE');
     return duplicate || findings.some(isBlocking)
-      ? { kind: 'invalid', row, userId, values, findings }
-      : { kind: 'recipient', recipient: { row, userId, values }, findings };
+      ? { kind: 'invalid', row, userId, values, owner, findings }
+      : { kind: 'recipient', recipient: { row, userId, values, owner }, findings };
+  }
+
+  /** @returns null for one who is not among the owners */
+  #owner(row: number, cell: Cell, owners: ReadonlySet<string>, findings: Finding[]): string | null {
+    const place = { row, column: OWNER_HEADER };
+    const name = (typeof cell === 'string' ? cell : (cell?.text ?? '')).trim();
+    if (owners.has(name)) return name;
+    if (name === '') findings.push(finding('OWNER_MISSING', {}, place));
+    else findings.push(finding('OWNER_UNKNOWN', { found: name, known: [...owners] }, place));
+    return null;
   }
 
   /** What can be said only of the whole column. */
@@ -156,19 +190,20 @@ export class RowChecker {
     if (typeof cell !== 'string') {
       if (cell.kind === 'formula') findings.push(finding('CELL_FORMULA', {}, place));
       else if (cell.kind === 'error') findings.push(finding('CELL_ERROR', { error: cell.text }, place));
-      else findings.push(finding('ID_NOT_TEXT', { found: cell.text }, place));
+      else findings.push(finding('ID_NOT_TEXT', { found: cell.text, channel: this.#channel }, place));
       return cell.text;
     }
     const wellFormed = idPattern(this.#channel);
     const clean = wellFormed.test(cell);
-    const id = clean ? cell : cleanId(cell);
+    const id = clean ? cell : cleanId(cell, this.#channel);
     if (id === '') {
       findings.push(finding('ID_MISSING', {}, place));
       return '';
     }
     if (!clean && !wellFormed.test(id)) {
-      if (SCIENTIFIC.test(id)) findings.push(finding('ID_NOT_TEXT', { found: cell }, place));
-      else if (this.#channel === 'sms' && /^\d{15,17}$/.test(id)) {
+      if (SCIENTIFIC.test(id)) {
+        findings.push(finding('ID_NOT_TEXT', { found: cell, channel: this.#channel }, place));
+      } else if (this.#channel === 'sms' && /^[1-9]\d{14,16}$/.test(id)) {
         findings.push(finding('CHANNEL_MISMATCH', { expected: 'sms', found: 'messenger' }, place));
       } else if (this.#channel !== 'sms' && PHONE.test(id)) {
         findings.push(finding('CHANNEL_MISMATCH', { expected: this.#channel, found: 'sms' }, place));

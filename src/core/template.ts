@@ -29,6 +29,15 @@ export interface Media {
   url: string;
 }
 
+/** One card of a generic template: a title and at least one other part. */
+export interface Card {
+  title: string;
+  subtitle?: string;
+  /** Web address of a picture. */
+  image?: string;
+  buttons: readonly Button[];
+}
+
 /** How a registered template is known to the platform, and whether it may be used. */
 export interface Registration {
   name: string;
@@ -45,22 +54,50 @@ export interface Template {
   registration?: Registration;
   /** A Messenger message tag. None may be used in bulk; see `policy.ts`. */
   tag?: string;
+  /** Above the text; registered templates only. */
+  header?: string;
   body?: string;
+  /** With buttons, a media template. */
   media?: Media;
+  /** A generic template: cards side by side, instead of body, media and buttons. */
+  cards?: readonly Card[];
   buttons: readonly Button[];
   quickReplies: readonly QuickReply[];
   /** In the order in which they are declared. */
   variables: readonly TemplateVariable[];
+  /** The copy that CAMS keeps: an account of that provider sends it by its code instead of the parts above. */
+  cams?: { code: string };
+  /** The name of the registered template, in the same language, that may go to people whose window is shut. */
+  outsideWindow?: string;
+}
+
+/** A value for one place of a registered template; without a name, the places are filled in their order. */
+export interface Parameter {
+  name: string | null;
+  text: string;
 }
 
 /** What one person gets: every part of the template with that person's values in place. */
 export interface Message {
+  /** Above the text; registered templates only. */
+  header?: string;
   text?: string;
   media?: Media;
   buttons: readonly Button[];
   quickReplies: readonly QuickReply[];
+  cards?: readonly Card[];
   /** Sent by reference to the platform's own copy of the template. */
-  registered?: { name: string; language: string; parameters: { name: string | null; text: string }[] };
+  registered?: {
+    name: string;
+    language: string;
+    header: readonly Parameter[];
+    /** Of the body. */
+    parameters: readonly Parameter[];
+    /** The values of those buttons that take one, in their order: what stands at their `buttonPlace`. */
+    buttons: readonly ({ type: 'POSTBACK'; payload: string } | { type: 'URL'; url: string })[];
+  };
+  /** Sent by reference to the copy that CAMS keeps, with each variable's value by its name. */
+  cams?: { code: string; language: string; parameters: Readonly<Record<string, string>> };
 }
 
 /** Template text cut into literal text and variable names. */
@@ -81,38 +118,90 @@ export function parseText(text: string): Piece[] {
   return pieces;
 }
 
-/** Every text of a template that may hold variables, with the name of its part, in the order a reader meets them. */
-function texts(template: Template): { part: string; text: string }[] {
-  const found: { part: string; text: string }[] = [];
-  if (template.body !== undefined) found.push({ part: 'body', text: template.body });
-  if (template.media) found.push({ part: 'media.url', text: template.media.url });
-  template.buttons.forEach((button, index) => {
-    found.push({ part: `buttons[${index}].title`, text: button.title });
-    found.push(
-      button.type === 'web_url'
-        ? { part: `buttons[${index}].url`, text: button.url }
-        : { part: `buttons[${index}].payload`, text: button.payload },
-    );
+/** A text of a template that may hold variables. */
+interface PartText {
+  /** Such as `buttons[0].title`. */
+  part: string;
+  text: string;
+}
+
+/** Every such text, in the order a reader meets them. */
+function texts(template: Template): PartText[] {
+  const found: PartText[] = [];
+  const add = (part: string, text: string | undefined): void => {
+    if (text !== undefined) found.push({ part, text });
+  };
+  add('header', template.header);
+  add('body', template.body);
+  add('media.url', template.media?.url);
+  template.cards?.forEach((card, index) => {
+    add(`cards[${index}].title`, card.title);
+    add(`cards[${index}].subtitle`, card.subtitle);
+    add(`cards[${index}].image`, card.image);
+    found.push(...buttonTexts(card.buttons, `cards[${index}].`));
   });
+  found.push(...buttonTexts(template.buttons, ''));
   template.quickReplies.forEach((reply, index) => {
-    found.push({ part: `quickReplies[${index}].title`, text: reply.title });
-    found.push({ part: `quickReplies[${index}].payload`, text: reply.payload });
+    add(`quickReplies[${index}].title`, reply.title);
+    add(`quickReplies[${index}].payload`, reply.payload);
   });
   return found;
+}
+
+function buttonTexts(buttons: readonly Button[], within: string): PartText[] {
+  return buttons.flatMap((button, index) => {
+    const part = `${within}buttons[${index}]`;
+    const answer =
+      button.type === 'web_url'
+        ? { part: `${part}.url`, text: button.url }
+        : { part: `${part}.payload`, text: button.payload };
+    return [{ part: `${part}.title`, text: button.title }, answer];
+  });
 }
 
 /** The variables a template uses, in order of first use: the columns of its sheet. */
 export function usedVariables(template: Template): TemplateVariable[] {
   const declared = new Map(template.variables.map((variable) => [variable.name, variable]));
-  const used = new Map<string, TemplateVariable>();
-  for (const { text } of texts(template)) {
-    for (const piece of parseText(text)) {
-      if ('variable' in piece && !used.has(piece.variable)) {
-        used.set(piece.variable, declared.get(piece.variable) ?? { name: piece.variable, example: '' });
-      }
-    }
-  }
-  return [...used.values()];
+  const names = variableNames(texts(template).map(({ text }) => text));
+  return names.map((name) => declared.get(name) ?? { name, example: '' });
+}
+
+/** In order of first use. */
+function variableNames(all: readonly string[]): string[] {
+  const pieces = all.flatMap(parseText);
+  return [...new Set(pieces.flatMap((piece) => ('variable' in piece ? [piece.variable] : [])))];
+}
+
+/** Names of the variables of a registered template that the sheet of a session template does not hold. */
+export function registeredMismatch(session: Template, registered: Template): string[] {
+  const held = new Set(usedVariables(session).map(({ name }) => name));
+  return usedVariables(registered).flatMap(({ name }) => (held.has(name) ? [] : [name]));
+}
+
+/** A button of a registered template that takes a value: two fixed texts, and what is sent to stand between them. */
+export interface ButtonPlace {
+  before: string;
+  /** Template text: one variable, or from the first one to the last. */
+  value: string;
+  /** Empty for a web address: a value is only ever added to its end (utility-messages, 13 March 2026). */
+  after: string;
+}
+
+/** @returns null for a button that takes no value */
+export function buttonPlace(button: Button): ButtonPlace | null {
+  const pieces = parseText(button.type === 'web_url' ? button.url : button.payload);
+  const first = pieces.findIndex((piece) => 'variable' in piece);
+  if (first === -1) return null;
+  const end = button.type === 'web_url' ? pieces.length : pieces.findLastIndex((piece) => 'variable' in piece) + 1;
+  return {
+    before: pieceText(pieces.slice(0, first)),
+    value: pieceText(pieces.slice(first, end)),
+    after: pieceText(pieces.slice(end)),
+  };
+}
+
+function pieceText(pieces: readonly Piece[]): string {
+  return pieces.map((piece) => ('literal' in piece ? piece.literal : `{{${piece.variable}}}`)).join('');
 }
 
 /**
@@ -122,7 +211,11 @@ export function usedVariables(template: Template): TemplateVariable[] {
 export function fingerprintText(template: Template): string {
   const { name, language, kind, registration, tag, body, media, buttons, quickReplies } = template;
   const columns = usedVariables(template).map((variable) => variable.name);
-  return JSON.stringify([name, language, kind, registration, tag, body, media, buttons, quickReplies, columns]);
+  const parts: unknown[] = [name, language, kind, registration, tag, body, media, buttons, quickReplies, columns];
+  // Templates from before these parts were there keep their fingerprints, and so their sheets.
+  const { header, cards, cams } = template;
+  if (header !== undefined || cards !== undefined || cams !== undefined) parts.push({ header, cards, cams });
+  return JSON.stringify(parts);
 }
 
 /** A template made ready to be rendered many times. */
@@ -134,11 +227,14 @@ export interface CompiledTemplate {
   surelyFits(values: readonly string[], channel: Channel): boolean;
 }
 
+/** A text with the values in their places. */
+type Filler = (values: readonly string[]) => string;
+
 export function compileTemplate(template: Template): CompiledTemplate {
   const variables = usedVariables(template);
   const position = new Map(variables.map((variable, index) => [variable.name, index]));
 
-  const filler = (text: string): ((values: readonly string[]) => string) => {
+  const filler = (text: string): Filler => {
     const pieces = parseText(text).map((piece) =>
       'literal' in piece ? piece.literal : (position.get(piece.variable) ?? -1),
     );
@@ -148,29 +244,41 @@ export function compileTemplate(template: Template): CompiledTemplate {
       return filled;
     };
   };
-
-  const parsedBody = template.body === undefined ? [] : parseText(template.body);
-  const body = template.body === undefined ? undefined : filler(template.body);
-  const media = template.media && { type: template.media.type, url: filler(template.media.url) };
-  const buttons = template.buttons.map((button) => {
+  const optional = (text: string | undefined): Filler | undefined => (text === undefined ? undefined : filler(text));
+  const compileButton = (button: Button): ((values: readonly string[]) => Button) => {
     const title = filler(button.title);
     if (button.type === 'web_url') {
       const url = filler(button.url);
-      return (values: readonly string[]): Button => ({ type: 'web_url', title: title(values), url: url(values) });
+      return (values) => ({ type: 'web_url', title: title(values), url: url(values) });
     }
     const payload = filler(button.payload);
-    return (values: readonly string[]): Button => ({
-      type: 'postback',
+    return (values) => ({ type: 'postback', title: title(values), payload: payload(values) });
+  };
+
+  const header = optional(template.header);
+  const parsedBody = template.body === undefined ? [] : parseText(template.body);
+  const body = optional(template.body);
+  const media = template.media && { type: template.media.type, url: filler(template.media.url) };
+  const cards = template.cards?.map((card) => {
+    const title = filler(card.title);
+    const subtitle = optional(card.subtitle);
+    const image = optional(card.image);
+    const cardButtons = card.buttons.map(compileButton);
+    return (values: readonly string[]): Card => ({
       title: title(values),
-      payload: payload(values),
+      ...(subtitle && { subtitle: subtitle(values) }),
+      ...(image && { image: image(values) }),
+      buttons: cardButtons.map((button) => button(values)),
     });
   });
+  const buttons = template.buttons.map(compileButton);
   const quickReplies = template.quickReplies.map((reply) => {
     const title = filler(reply.title);
     const payload = filler(reply.payload);
     return (values: readonly string[]): QuickReply => ({ title: title(values), payload: payload(values) });
   });
-  const registration = template.kind === 'registered' ? template.registration : undefined;
+  const registered = compileRegistered(template, filler, position);
+  const { cams } = template;
   const filled = texts(template).filter(({ text }) => parseText(text).some((piece) => 'variable' in piece));
   const onlyBodyVaries = filled.every(({ part }) => part === 'body');
 
@@ -182,23 +290,23 @@ export function compileTemplate(template: Template): CompiledTemplate {
       let length = 0;
       for (const piece of parsedBody)
         length += 'literal' in piece ? piece.literal.length : (values[position.get(piece.variable) ?? -1] ?? '').length;
-      const bound = template.buttons.length > 0 ? textWithButtons : text.max;
+      const bound = template.buttons.length > 0 && !registered ? textWithButtons : text.max;
       return (text.unit === 'bytes' ? 3 * length : length) <= bound;
     },
     render(values) {
       return {
+        ...(header && { header: header(values) }),
         ...(body && { text: body(values) }),
         ...(media && { media: { type: media.type, url: media.url(values) } }),
+        ...(cards && { cards: cards.map((card) => card(values)) }),
         buttons: buttons.map((button) => button(values)),
         quickReplies: quickReplies.map((reply) => reply(values)),
-        ...(registration && {
-          registered: {
-            name: registration.name,
+        ...(registered && { registered: registered(values) }),
+        ...(cams && {
+          cams: {
+            code: cams.code,
             language: template.language,
-            parameters: variables.map((variable, index) => ({
-              name: registration.parameters === 'named' ? variable.name : null,
-              text: values[index] ?? '',
-            })),
+            parameters: Object.fromEntries(variables.map(({ name }, index) => [name, values[index] ?? ''])),
           },
         }),
       };
@@ -206,15 +314,58 @@ export function compileTemplate(template: Template): CompiledTemplate {
   };
 }
 
-/** The limits of one channel. Sources: Messenger Platform's Send API, button template, quick replies and Instagram pages. */
+/** What is sent of a registered template: its name and the values, each component with its own (utility-messages). */
+function compileRegistered(
+  template: Template,
+  filler: (text: string) => Filler,
+  position: ReadonlyMap<string, number>,
+): ((values: readonly string[]) => NonNullable<Message['registered']>) | null {
+  const { registration } = template;
+  if (template.kind !== 'registered' || !registration) return null;
+  const isNamed = registration.parameters === 'named';
+  const compileParameters = (text: string | undefined): ((values: readonly string[]) => Parameter[]) => {
+    const places = variableNames(text === undefined ? [] : [text]).map((name) => ({
+      name: isNamed ? name : null,
+      place: position.get(name) ?? -1,
+    }));
+    return (values) => places.map(({ name, place }) => ({ name, text: values[place] ?? '' }));
+  };
+  const header = compileParameters(template.header);
+  const body = compileParameters(template.body);
+  const buttons = template.buttons.flatMap((button) => {
+    const place = buttonPlace(button);
+    return place === null ? [] : [{ type: button.type, value: filler(place.value) }];
+  });
+  return (values) => ({
+    name: registration.name,
+    language: template.language,
+    header: header(values),
+    parameters: body(values),
+    buttons: buttons.map(({ type, value }) =>
+      type === 'web_url' ? { type: 'URL', url: value(values) } : { type: 'POSTBACK', payload: value(values) },
+    ),
+  });
+}
+
+/**
+ * The limits of one channel; 0 where it has no such part. Sources: Messenger Platform's Send API, button template, generic
+ * template, media template, quick replies, and the pages of Instagram on these.
+ */
 interface ChannelLimits {
   text: { max: number; unit: 'characters' | 'bytes' };
-  /** Text above buttons is bounded more tightly than text alone. */
+  /** Text above buttons is bounded more tightly than text alone; of a registered template that is not said. */
   textWithButtons: number;
+  /** Under a text, and in one card. */
   buttons: number;
+  /** Under a picture or a video. */
+  mediaButtons: number;
   quickReplies: number;
+  /** Of a button or a quick reply. */
   title: number;
   payload: number;
+  cards: number;
+  /** A card's title, and its subtitle. */
+  cardText: number;
   media: boolean;
 }
 
@@ -224,30 +375,43 @@ export const LIMITS: Record<Channel, ChannelLimits> = {
     text: { max: 1999, unit: 'characters' },
     textWithButtons: 640,
     buttons: 3,
+    mediaButtons: 3,
     quickReplies: 13,
     title: 20,
     payload: 1000,
+    cards: 10,
+    cardText: 80,
     media: true,
   },
   instagram: {
     text: { max: 1000, unit: 'bytes' },
     textWithButtons: 640,
     buttons: 3,
+    // Instagram's pages know a button template and a generic template, and no media template.
+    mediaButtons: 0,
     quickReplies: 13,
     title: 20,
     payload: 1000,
+    cards: 10,
+    cardText: 80,
     media: true,
   },
   sms: {
     text: { max: 1600, unit: 'characters' },
     textWithButtons: 0,
     buttons: 0,
+    mediaButtons: 0,
     quickReplies: 0,
     title: 0,
     payload: 0,
+    cards: 0,
+    cardText: 0,
     media: false,
   },
 };
+
+/** Media that a media template takes, and so buttons under it. */
+const TAKES_BUTTONS: readonly Media['type'][] = ['image', 'video'];
 
 /** Length in bytes as UTF-8; a lone surrogate counts as its replacement character, 3. */
 export function utf8Length(text: string): number {
@@ -272,14 +436,23 @@ export function exceededLimits(message: Message, channel: Channel): LimitExceede
     const length = unit === 'characters' || text.length * 3 <= max ? text.length : utf8Length(text);
     if (length > max) exceeded.push({ part, length, max, unit, channel });
   };
+  const measureButtons = (buttons: readonly Button[], within: string): void => {
+    buttons.forEach((button, index) => {
+      measure(`${within}buttons[${index}].title`, button.title, limits.title);
+      if (button.type === 'postback') measure(`${within}buttons[${index}].payload`, button.payload, limits.payload);
+    });
+  };
   if (message.text !== undefined) {
-    if (message.buttons.length > 0) measure('body', message.text, limits.textWithButtons);
+    if (message.buttons.length > 0 && !message.registered) measure('body', message.text, limits.textWithButtons);
     else measure('body', message.text, limits.text.max, limits.text.unit);
   }
-  message.buttons.forEach((button, index) => {
-    measure(`buttons[${index}].title`, button.title, limits.title);
-    if (button.type === 'postback') measure(`buttons[${index}].payload`, button.payload, limits.payload);
+  message.cards?.forEach((card, index) => {
+    const within = `cards[${index}].`;
+    measure(`${within}title`, card.title, limits.cardText);
+    if (card.subtitle !== undefined) measure(`${within}subtitle`, card.subtitle, limits.cardText);
+    measureButtons(card.buttons, within);
   });
+  measureButtons(message.buttons, '');
   message.quickReplies.forEach((reply, index) => {
     measure(`quickReplies[${index}].title`, reply.title, limits.title);
     measure(`quickReplies[${index}].payload`, reply.payload, limits.payload);
@@ -287,23 +460,60 @@ export function exceededLimits(message: Message, channel: Channel): LimitExceede
   return exceeded;
 }
 
-/** The links of a rendered message that are no web address. */
-export function badLinks(message: Message): { part: string; found: string }[] {
-  const links = message.buttons.map((button, index) =>
-    button.type === 'web_url' ? { part: `buttons[${index}].url`, found: button.url } : null,
-  );
-  links.push(message.media ? { part: 'media.url', found: message.media.url } : null);
-  return links.filter((link) => link !== null && !(/^https?:\/\//i.test(link.found) && URL.canParse(link.found))) as {
-    part: string;
-    found: string;
-  }[];
+/** A link of a rendered message that cannot be sent. */
+export interface BadLink {
+  part: string;
+  found: string;
+  /** There where the link is a web address, but none of this site. */
+  site?: 'facebook.com';
+}
+
+/** The links of a rendered message that cannot be sent. */
+export function badLinks(message: Message): BadLink[] {
+  const bad: BadLink[] = [];
+  const check = (part: string, found: string): void => {
+    if (!isWebAddress(found)) bad.push({ part, found });
+  };
+  const checkButtons = (buttons: readonly Button[], within: string): void => {
+    buttons.forEach((button, index) => {
+      if (button.type === 'web_url') check(`${within}buttons[${index}].url`, button.url);
+    });
+  };
+  message.cards?.forEach((card, index) => {
+    if (card.image !== undefined) check(`cards[${index}].image`, card.image);
+    checkButtons(card.buttons, `cards[${index}].`);
+  });
+  checkButtons(message.buttons, '');
+  if (message.media) {
+    const { url } = message.media;
+    check('media.url', url);
+    // "Facebook URLs only" (send-messages/template/media, 22 April 2026): a picture from elsewhere has no buttons.
+    if (message.buttons.length > 0 && isWebAddress(url) && !/^(?:.+\.)?facebook\.com$/.test(new URL(url).hostname)) {
+      bad.push({ part: 'media.url', found: url, site: 'facebook.com' });
+    }
+  }
+  return bad;
+}
+
+function isWebAddress(text: string): boolean {
+  return /^https?:\/\//i.test(text) && URL.canParse(text);
 }
 
 /** Everything that is wrong with a template before any recipient is known. */
 export function checkTemplate(template: Template): Finding[] {
+  const example = compileTemplate(template).render(usedVariables(template).map((variable) => variable.example));
+  return [
+    ...variableFaults(template),
+    ...contentFaults(template),
+    ...(template.kind === 'registered' && template.registration?.status !== 'APPROVED' ? approvalFaults(template) : []),
+    ...template.channels.flatMap((channel) => channelFaults(template, example, channel)),
+    ...badLinks(example).map((link) => finding('MESSAGE_URL_INVALID', link, { column: link.part })),
+  ];
+}
+
+function variableFaults(template: Template): Finding[] {
   const findings: Finding[] = [];
   const used = usedVariables(template);
-
   for (const { part, text } of texts(template)) {
     // A brace that stays beside a variable (`{{{name}}}`) would be sent, so it counts as well; no text holds an asterism.
     const literal = parseText(text)
@@ -337,39 +547,121 @@ export function checkTemplate(template: Template): Finding[] {
       );
     }
   }
+  return findings;
+}
 
-  if (template.body === undefined && !template.media) findings.push(finding('CONTENT_MISSING', {}));
-  // The Send API takes text or an attachment, never both (reference/send-api, `message`).
-  if (template.media && (template.body !== undefined || template.buttons.length > 0)) {
-    const parts = [
-      'media',
-      ...(template.body === undefined ? [] : ['body']),
-      ...(template.buttons.length > 0 ? ['buttons'] : []),
-    ];
-    findings.push(finding('CONTENT_CONFLICT', { parts }));
+/** Which parts may stand together in a message of the template's kind. */
+function contentFaults(template: Template): Finding[] {
+  const findings: Finding[] = [];
+  const { kind, body, media, cards, buttons } = template;
+  const isThere = {
+    header: template.header !== undefined,
+    body: body !== undefined,
+    media: media !== undefined,
+    cards: cards !== undefined,
+    buttons: buttons.length > 0,
+    quickReplies: template.quickReplies.length > 0,
+    cams: template.cams !== undefined,
+    outsideWindow: template.outsideWindow !== undefined,
+  };
+  const foreign =
+    kind === 'session' ? (['header'] as const) : (['media', 'cards', 'quickReplies', 'cams', 'outsideWindow'] as const);
+  for (const part of foreign) {
+    if (isThere[part]) findings.push(finding('PART_NOT_OF_KIND', { part, kind }, { column: part }));
   }
+  if (kind === 'registered') {
+    if (body === undefined) findings.push(finding('CONTENT_MISSING', {}));
+    buttons.forEach(({ title }, index) => {
+      const part = `buttons[${index}].title`;
+      if (variableNames([title]).length > 0) findings.push(finding('PART_FIXED', { part }, { column: part }));
+    });
+  } else {
+    // The Send API takes text or one attachment, which is a file or a template (reference/send-api, `message`).
+    const others = cards
+      ? (['body', 'media', 'buttons'] as const)
+      : media && (body !== undefined || !TAKES_BUTTONS.includes(media.type))
+        ? (['body', 'buttons'] as const)
+        : [];
+    const parts = others.filter((part) => isThere[part]);
+    if (parts.length > 0) findings.push(finding('CONTENT_CONFLICT', { parts: [cards ? 'cards' : 'media', ...parts] }));
+    if (body === undefined && !media && !(cards && cards.length > 0)) findings.push(finding('CONTENT_MISSING', {}));
+  }
+  cards?.forEach((card, index) => {
+    if (card.subtitle === undefined && card.image === undefined && card.buttons.length === 0) {
+      const part = `cards[${index}]`;
+      findings.push(finding('CARD_INCOMPLETE', { part }, { column: part }));
+    }
+  });
   if (template.tag !== undefined) findings.push(finding('TAG_FORBIDDEN', { tag: template.tag }, { column: 'tag' }));
+  return findings;
+}
 
-  const example = compileTemplate(template).render(used.map((variable) => variable.example));
-  for (const channel of template.channels) {
-    const limits = LIMITS[channel];
-    const unsupported = (part: string): void => {
-      findings.push(finding('PART_UNSUPPORTED', { part, channel }, { column: part }));
-    };
-    const count = (part: 'buttons' | 'quickReplies', max: number): void => {
-      const items = template[part].length;
-      if (items > 0 && max === 0) unsupported(part);
-      else if (items > max) findings.push(finding('TOO_MANY', { part, count: items, max }, { column: part }));
-    };
-    count('buttons', limits.buttons);
-    count('quickReplies', limits.quickReplies);
-    if (template.media && !limits.media) unsupported('media');
-    // Utility templates are documented for PSIDs only.
-    if (template.kind === 'registered' && channel !== 'messenger') unsupported('kind');
-    for (const limit of exceededLimits(example, channel)) {
-      findings.push(finding('LIMIT_EXCEEDED', limit, { column: limit.part }));
+/**
+ * Why the platform would not approve a registered template (utility-messages, "Common Template Rejection Reasons"). How
+ * many variables a text may have for its length is not said there.
+ */
+function approvalFaults(template: Template): Finding[] {
+  const findings: Finding[] = [];
+  const pieces = parseText(template.body ?? '');
+  for (const [piece, edge] of [[pieces[0], 'start'] as const, [pieces.at(-1), 'end'] as const]) {
+    if (piece && 'variable' in piece) {
+      findings.push(finding('VARIABLE_AT_EDGE', { variable: piece.variable, edge }, { column: 'body' }));
     }
   }
-  for (const link of badLinks(example)) findings.push(finding('MESSAGE_URL_INVALID', link, { column: link.part }));
+  template.buttons.forEach((button, index) => {
+    if (button.type !== 'web_url' || buttonPlace(button)?.before !== '') return;
+    const part = `buttons[${index}].url`;
+    findings.push(finding('LINK_WITHOUT_START', { part }, { column: part }));
+  });
   return findings;
+}
+
+/** What of a template a channel does not have, or has less of. @param example the message with the examples for values */
+function channelFaults(template: Template, example: Message, channel: Channel): Finding[] {
+  const limits = LIMITS[channel];
+  const findings: Finding[] = [];
+  const unsupported = (part: string, column = part): void => {
+    findings.push(finding('PART_UNSUPPORTED', { part, channel }, { column }));
+  };
+  const count = (part: string, items: readonly unknown[], max: number): void => {
+    if (items.length > 0 && max === 0) unsupported(part);
+    else if (items.length > max) {
+      findings.push(finding('TOO_MANY', { part, count: items.length, max }, { column: part }));
+    }
+  };
+  const { media, cards, buttons } = template;
+  const isMediaTemplate = media !== undefined && buttons.length > 0;
+  if (isMediaTemplate && limits.mediaButtons === 0 && limits.buttons > 0) unsupported('media with buttons', 'buttons');
+  else count('buttons', buttons, isMediaTemplate ? limits.mediaButtons : limits.buttons);
+  count('quickReplies', template.quickReplies, limits.quickReplies);
+  if (cards) {
+    count('cards', cards, limits.cards);
+    if (limits.cards > 0) {
+      cards.forEach((card, index) => {
+        count(`cards[${index}].buttons`, card.buttons, limits.buttons);
+      });
+    }
+  }
+  if (media && !limits.media) unsupported('media');
+  // Utility templates are documented for PSIDs only.
+  if (template.kind === 'registered' && channel !== 'messenger') unsupported('kind');
+  for (const limit of exceededLimits(example, channel)) {
+    // Parts that the channel does not have are told above.
+    if (limit.max > 0) findings.push(finding('LIMIT_EXCEEDED', limit, { column: limit.part }));
+  }
+  return findings;
+}
+
+/**
+ * Why a session template cannot be joined with the template that it names for people outside their window.
+ * @param outside the template of that name in the same language; null when there is none
+ */
+export function outsideFaults(session: Template, outside: Template | null): Finding[] {
+  const { outsideWindow: name, language } = session;
+  if (name === undefined) return [];
+  const place = { column: 'outsideWindow' };
+  if (outside === null) return [finding('OUTSIDE_UNKNOWN', { name, language }, place)];
+  if (outside.kind !== 'registered') return [finding('OUTSIDE_NOT_REGISTERED', { name }, place)];
+  const missing = registeredMismatch(session, outside);
+  return missing.length === 0 ? [] : [finding('OUTSIDE_VARIABLES', { name, missing }, place)];
 }

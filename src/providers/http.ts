@@ -3,7 +3,8 @@
  * fault. A fault says whether the request may have reached the platform. It never sends anything twice: the Send API has no
  * idempotency key, so only a caller who knows that nothing was sent may try again.
  */
-import type { Dispatcher, Pool } from 'undici';
+import type { Dispatcher } from 'undici';
+import { Failure } from '../core/failure.js';
 import type { Clock } from '../ports.js';
 
 export interface Reply {
@@ -38,32 +39,66 @@ export interface Transport {
   close(): Promise<void>;
 }
 
+/**
+ * The proxies that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name: web addresses, with a name and password where one is asked for,
+ * and the hosts that are reached without. The one for http serves https too, where that has none of its own.
+ */
+export interface ProxySettings {
+  http?: string;
+  https?: string;
+  no?: string;
+}
+
+interface TransportOptions {
+  /** At most so many at a time; further requests wait for a free one. */
+  connections: number;
+  proxy?: ProxySettings | undefined;
+  /** For each of: the connection, the proxy's consent, the TLS handshake. */
+  connectTimeoutMs?: number;
+}
+
 /** A reply of the Send API has some hundred bytes, twenty messages of a conversation some ten thousand. */
 const REPLY_LIMIT = 1024 * 1024;
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
  * @param origin such as `https://graph.facebook.com`
- * @param connections at most so many at a time; further requests wait for a free one
+ * @throws Failure CONFIG_INVALID for a proxy that is no web address
  */
-export function createTransport(origin: string, connections: number, clock: Clock): Transport {
+export function createTransport(origin: string, options: TransportOptions, clock: Clock): Transport {
+  const { connections, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options;
+  const proxy = { http: proxyAddress(options.proxy?.http), https: proxyAddress(options.proxy?.https) };
   // undici takes longer to load than the rest of a provider: commands that send nothing do not pay for it.
-  let opening: Promise<Pool> | null = null;
-  let pool: Pool | null = null;
-  const open = async (): Promise<Pool> => {
+  let opening: Promise<Dispatcher> | null = null;
+  let pool: Dispatcher | null = null;
+  const open = async (): Promise<Dispatcher> => {
     const undici = await import('undici');
     // One request at a time on a connection: a broken one then makes one outcome unknown, not several.
-    pool = new undici.Pool(origin, { connections, pipelining: 1, connect: { timeout: CONNECT_TIMEOUT_MS } });
+    const limits = { connections, pipelining: 1, connect: { timeout: connectTimeoutMs } };
+    pool =
+      proxy.http === '' && proxy.https === ''
+        ? new undici.Pool(origin, limits)
+        : new undici.EnvHttpProxyAgent({
+            ...limits,
+            // What is not given here it would take from the environment.
+            httpProxy: proxy.http,
+            httpsProxy: proxy.https,
+            noProxy: options.proxy?.no ?? '',
+            requestTls: limits.connect,
+            proxyTls: limits.connect,
+            clientFactory: (address, settings) =>
+              refusingClearly(new undici.Pool(address, { ...settings, headersTimeout: connectTimeoutMs })),
+          });
     return pool;
   };
   const dispatch = (
-    through: Pool,
+    through: Dispatcher,
     request: { method: 'GET' | 'POST'; path: string; body?: string },
     { headers, timeoutMs, onWire }: RequestOptions,
   ): Promise<Reply | Fault> =>
     new Promise((resolve) => {
       through.dispatch(
-        { ...request, headers, headersTimeout: timeoutMs, bodyTimeout: timeoutMs },
+        { origin, ...request, headers, headersTimeout: timeoutMs, bodyTimeout: timeoutMs },
         new Exchange(resolve, timeoutMs, clock, onWire),
       );
     });
@@ -80,6 +115,49 @@ export function createTransport(origin: string, connections: number, clock: Cloc
       if (opening) await (await opening).close();
     },
   };
+}
+
+/** @returns empty without a proxy. @throws Failure CONFIG_INVALID, which says nothing of the address: it may hold a password. */
+function proxyAddress(setting: string | undefined): string {
+  if (setting === undefined || setting === '') return '';
+  // The variables often hold `host:port` alone, which stands for http.
+  const address = /^[a-z][a-z\d+.-]*:\/\//i.test(setting) ? setting : `http://${setting}`;
+  const fault = new Failure(
+    'CONFIG_INVALID',
+    'The proxy is not the web address of one.',
+    'HTTPS_PROXY and HTTP_PROXY are written like http://proxy.example:8080.',
+  );
+  if (!URL.canParse(address)) throw fault;
+  const { protocol, username, password } = new URL(address);
+  if (protocol !== 'http:' && protocol !== 'https:') throw fault;
+  try {
+    decodeURIComponent(username + password);
+  } catch {
+    throw fault;
+  }
+  return address;
+}
+
+/** Why a proxy opened no way to the platform; its message is made of our own words. */
+class ProxyFault extends Error {}
+
+/**
+ * Gives the errors of the connections to a proxy a shape of their own. undici would take a proxy that hangs up for a
+ * kept-alive connection that has ended, and try again for ever.
+ */
+function refusingClearly(proxy: Dispatcher): Dispatcher {
+  const open: (request: Dispatcher.ConnectOptions) => Promise<Dispatcher.ConnectData> = proxy.connect.bind(proxy);
+  const connect = async (request: Dispatcher.ConnectOptions): Promise<Dispatcher.ConnectData> => {
+    const answer = await open(request).catch((error: unknown) => {
+      throw new ProxyFault(noConnection(error, 'the proxy'));
+    });
+    const { statusCode, socket } = answer;
+    if (statusCode === 200) return answer;
+    socket.on('error', () => undefined).destroy();
+    const why = statusCode === 407 ? 'it asks for a name and password' : 'it refused';
+    throw new ProxyFault(`The proxy opened no way to the platform: ${why} (HTTP status ${statusCode}).`);
+  };
+  return Object.assign(proxy, { connect });
 }
 
 /** One request and its reply, as undici's dispatcher reports them; its `request` costs a stream for each reply more. */
@@ -146,14 +224,33 @@ class Exchange implements Dispatcher.DispatchHandler {
 }
 
 function faultOf(error: Error, started: boolean, timeoutMs: number): Fault {
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name;
-  // Before the request starts there is only name lookup, connecting and the TLS handshake: none of them carries a message.
-  if (!started) return { fault: 'CONNECTION_REFUSED', detail: `No connection could be made (${code}).` };
+  // Before the request starts there is only name lookup, connecting, a proxy's consent and the TLS handshake: none of them
+  // carries a message.
+  if (!started) return { fault: 'CONNECTION_REFUSED', detail: noConnection(error, 'the platform') };
+  const code = codeOf(error);
   if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
     return { fault: 'TIMEOUT', detail: `No answer came within ${timeoutMs} ms.` };
   }
   if (error.name === 'HTTPParserError') return { fault: 'REPLY_UNREADABLE', detail: 'The reply is not HTTP.' };
   return { fault: 'CONNECTION_LOST', detail: `The connection broke before the answer was complete (${code}).` };
+}
+
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown';
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
+}
+
+/** In plain words, made of a system code alone. @param where such as `the platform` */
+function noConnection(error: unknown, where: string): string {
+  if (error instanceof ProxyFault) return error.message;
+  const code = codeOf(error);
+  if (/CERT|LEAF_SIGNATURE|INVALID_CA|INVALID_PURPOSE|HOSTNAME_MISMATCH/.test(code)) {
+    return `The certificate of ${where} is not trusted (${code}). Where something on the way opens TLS, NODE_EXTRA_CA_CERTS names the file with its authority.`;
+  }
+  if (/^(EPROTO|ERR_SSL)/.test(code)) return `The TLS handshake with ${where} failed (${code}).`;
+  if (/^(ENOTFOUND|EAI_)/.test(code)) return `The name of ${where} could not be looked up (${code}).`;
+  if (/TIMEOUT|ETIMEDOUT/.test(code)) return `No connection to ${where} came about in time (${code}).`;
+  return `No connection to ${where} could be made (${code}).`;
 }
 
 /** What may not be shown of one message: whose it is and what it says. */
@@ -162,6 +259,9 @@ export interface PrivateParts {
   texts: readonly string[];
 }
 
+/** @param people whoever the words may be about: the one recipient, or all of a batch */
+export type Redactor = (words: string, ...people: PrivateParts[]) => string;
+
 const SHOWN_LENGTH = 300;
 
 /**
@@ -169,17 +269,18 @@ const SHOWN_LENGTH = 300;
  * the message, no control characters (they could rewrite a terminal), and not too long.
  * @param secrets tokens and the like, in every form in which they go on the wire
  */
-export function createRedactor(secrets: readonly string[]): (words: string, parts: PrivateParts) => string {
+export function createRedactor(secrets: readonly string[]): Redactor {
   const hidden = secrets.flatMap((secret) => [secret, encodeURIComponent(secret)]).filter((secret) => secret !== '');
-  return (words, { userId, texts }) => {
+  return (words, ...people) => {
     let shown = words;
     for (const secret of hidden) shown = shown.replaceAll(secret, '[secret]');
     // Longest first: a text may hold another one.
-    for (const text of [...texts].sort((one, other) => other.length - one.length)) {
+    const texts = people.flatMap((parts) => parts.texts).sort((one, other) => other.length - one.length);
+    for (const text of texts) {
       // A text of one or two characters says nothing about anybody, and taking it out would leave the words unreadable.
       if (text.length > 2) shown = shown.replaceAll(text, '[text]');
     }
-    if (userId !== '') shown = shown.replaceAll(userId, maskId(userId));
+    for (const { userId } of people) if (userId !== '') shown = shown.replaceAll(userId, maskId(userId));
     return (
       shown
         // Meta's tokens begin with EAA (Facebook) or IGA (Instagram login); one that is not ours is no less a secret.

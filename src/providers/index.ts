@@ -2,7 +2,11 @@
 import { Failure } from '../core/failure.js';
 import type { Channel } from '../core/template.js';
 import type { Clock, Provider, ProviderName } from '../ports.js';
+import { createCamsProvider } from './cams.js';
+import type { Login } from './graph-message.js';
 import { createGraphProvider } from './graph.js';
+import type { ProxySettings } from './http.js';
+import { createTwilioProvider } from './twilio.js';
 
 /** One account's settings; secrets are their values, already resolved. */
 export interface ProviderSettings {
@@ -12,6 +16,15 @@ export interface ProviderSettings {
   /** The access token. The sandbox provider needs the sandbox's. */
   token?: string;
   appSecret?: string;
+  /** What CAMS needs: its CustSpaceId and an AccessKey pair of Alibaba Cloud. */
+  spaceId?: string;
+  accessKeyId?: string;
+  accessKeySecret?: string;
+  /** Twilio's two. */
+  accountSid?: string;
+  authToken?: string;
+  /** Where Twilio tells what became of each message. */
+  statusCallback?: string;
   /** Where the platform is; the sandbox provider needs the sandbox's URL. */
   baseUrl?: string;
   /** Graph API version. */
@@ -19,11 +32,20 @@ export interface ProviderSettings {
   timeoutMs?: number;
   /** Requests under way at a time. */
   connections?: number;
+  /** What HTTP_PROXY, HTTPS_PROXY and NO_PROXY say. */
+  proxy?: ProxySettings;
+  /** The most messages in one request, where the provider can send several; 1 unless given. */
+  batch?: number;
+  /** Which login the token of a graph account comes from; the base URL tells it unless given. */
+  login?: Login;
 }
 
 const GRAPH_URL = 'https://graph.facebook.com';
 /** The newest known, of 29 July 2026 (graph-api changelog). */
 const GRAPH_VERSION = 'v26.0';
+/** The only endpoint that is documented. */
+const CAMS_URL = 'https://cams.ap-southeast-1.aliyuncs.com';
+const TWILIO_URL = 'https://api.twilio.com';
 
 type Opener = (settings: ProviderSettings, clock: Clock) => Provider;
 
@@ -48,21 +70,37 @@ const sandbox: Opener = (settings, clock) => {
   return graph(settings, clock);
 };
 
-const planned =
-  (name: string): Opener =>
-  () => {
+const twilio: Opener = ({ id, accountSid, authToken, ...rest }, clock) => {
+  if (accountSid === undefined || authToken === undefined) {
     throw new Failure(
-      'PROVIDER_UNAVAILABLE',
-      `This version of pagecast cannot send through ${name} yet.`,
-      'Accounts of the providers graph and sandbox can send.',
+      'SECRET_MISSING',
+      'The account has no account SID or no auth token.',
+      'Set the variables that its `accountSid:` and `authToken:` name.',
     );
-  };
+  }
+  return createTwilioProvider({ baseUrl: TWILIO_URL, ...rest, number: id, accountSid, authToken }, clock);
+};
+
+const cams: Opener = ({ id, spaceId, accessKeyId, accessKeySecret, ...rest }, clock) => {
+  if (spaceId === undefined) throw new Failure('CONFIG_INVALID', 'The account does not name its space of CAMS.');
+  if (accessKeyId === undefined || accessKeySecret === undefined) {
+    throw new Failure(
+      'SECRET_MISSING',
+      'The account has no AccessKey id or no AccessKey secret.',
+      'Set the variables that its `accessKeyId:` and `accessKeySecret:` name.',
+    );
+  }
+  return createCamsProvider(
+    { baseUrl: CAMS_URL, ...rest, accountId: id, spaceId, accessKeyId, accessKeySecret },
+    clock,
+  );
+};
 
 const PROVIDERS = {
   graph,
   sandbox,
-  cams: planned('Alibaba Cloud CAMS'),
-  twilio: planned('Twilio'),
+  cams,
+  twilio,
 } satisfies Record<ProviderName, Opener>;
 
 /**

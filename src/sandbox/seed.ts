@@ -5,11 +5,12 @@
 import { z } from 'zod';
 import { Failure } from '../core/failure.js';
 import { OPENERS, type Opener } from '../core/window.js';
+import { PERMISSIONS } from './page-node.js';
 
 /** `10/2018278`, or `190` for an error without a subcode. */
 const errorCode = z.string().regex(/^\d{1,9}(\/\d{1,9})?$/, 'must be a code such as "368" or "10/2018108"');
 const platformId = z.string().regex(/^\w{1,40}$/, 'must be an id, as text');
-const AGO = /^-(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
+const FROM_NOW = /^([+-]\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
 const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 const instant = z.union([
@@ -17,8 +18,9 @@ const instant = z.union([
   z
     .string()
     .refine(
-      (text) => AGO.test(text) || (/^\d{4}-.*(Z|[+-]\d{2}:?\d{2})$/.test(text) && Number.isFinite(Date.parse(text))),
-      'must be a time with its zone ("2026-11-21T10:00:00Z"), milliseconds since 1970, or a time ago such as "-3h"',
+      (text) =>
+        FROM_NOW.test(text) || (/^\d{4}-.*(Z|[+-]\d{2}:?\d{2})$/.test(text) && Number.isFinite(Date.parse(text))),
+      'must be a time with its zone ("2026-11-21T10:00:00Z"), milliseconds since 1970, or one from now such as "-3h"',
     ),
 ]);
 
@@ -30,6 +32,14 @@ const page = z.strictObject({
   secret: z.string().min(1).optional(),
   name: z.string().optional(),
   channel: z.enum(['messenger', 'instagram']).optional(),
+  /** The Instagram account that is linked to the Page: under this id it takes part in conversations. */
+  instagram: z.strictObject({ id: platformId.optional(), username: z.string().optional() }).optional(),
+  /** What the token may do; without it, everything. */
+  permissions: z.array(z.string()).optional(),
+  /** When the token ends; without it, never. */
+  tokenExpiresAt: instant.optional(),
+  /** When the app's access to the data ends, as the token's debug information tells. */
+  dataAccessExpiresAt: instant.optional(),
   /** Every call to the Page is refused with this error, such as `190/463` or `10/1893063`. */
   refuses: errorCode.optional(),
 });
@@ -70,14 +80,21 @@ const fault = z
   .refine((given) => given.kind !== 'refuse' || given.code !== undefined, 'needs the code to refuse with')
   .refine((given) => given.kind !== 'late' || given.ms !== undefined, 'needs how late, in ms');
 
-const template = z.strictObject({
-  name: z.string().min(1),
-  language: z.string().min(1),
-  status: z.string().optional(),
-  parameter_format: z.enum(['NAMED', 'POSITIONAL']).optional(),
-  /** With `{{1}}` or `{{name}}` for its parameters. */
-  body: z.string().min(1),
-});
+const template = z
+  .strictObject({
+    name: z.string().min(1),
+    language: z.string().min(1),
+    status: z.string().optional(),
+    category: z.string().optional(),
+    parameter_format: z.enum(['NAMED', 'POSITIONAL']).optional(),
+    /** With `{{1}}` or `{{name}}` for its parameters. */
+    body: z.string().min(1).optional(),
+    /** Instead of the body alone, all components as the Graph API has them. */
+    components: z.array(z.record(z.string(), z.unknown())).optional(),
+    /** Why it was rejected or paused. */
+    reason: z.string().optional(),
+  })
+  .refine((given) => (given.body === undefined) !== (given.components === undefined), 'needs a body or components');
 
 const seed = z.strictObject({
   page: page.optional(),
@@ -93,6 +110,8 @@ const seed = z.strictObject({
       regainMinutes: z.number().nonnegative().optional(),
       /** Calls that read conversations; null for no limit. */
       conversationsPerSecond: z.number().int().positive().nullable().optional(),
+      /** How much of the allowance is used up, in percent, by the usage header of every answer; without it, none has one. */
+      usage: z.number().nonnegative().nullable().optional(),
     })
     .optional(),
   templates: z.array(template).optional(),
@@ -105,7 +124,16 @@ const seed = z.strictObject({
 /** A seed as it is written. */
 export type SeedInput = z.input<typeof seed>;
 export type FaultRule = z.output<typeof fault>;
-export type SandboxTemplate = Required<z.output<typeof template>>;
+
+export interface SandboxTemplate {
+  name: string;
+  language: string;
+  status: string;
+  category: string;
+  parameter_format: 'NAMED' | 'POSITIONAL';
+  components: Record<string, unknown>[];
+  reason: string | null;
+}
 
 export interface SandboxPage {
   id: string;
@@ -113,6 +141,11 @@ export interface SandboxPage {
   secret?: string;
   name: string;
   channel: 'messenger' | 'instagram';
+  instagram: { id: string; username: string };
+  permissions: readonly string[];
+  /** null: never. */
+  tokenExpiresAt: number | null;
+  dataAccessExpiresAt: number | null;
   refuses?: string;
 }
 
@@ -130,7 +163,12 @@ export interface Seed {
   users: SandboxUser[];
   unseeded: 'open' | 'unknown';
   faults: FaultRule[];
-  limits: { perSecond: number | null; regainMinutes: number; conversationsPerSecond: number | null };
+  limits: {
+    perSecond: number | null;
+    regainMinutes: number;
+    conversationsPerSecond: number | null;
+    usage: number | null;
+  };
   templates: SandboxTemplate[];
   closedOpeners: Opener[];
   webhook: { url: string; secret: string } | null;
@@ -138,6 +176,10 @@ export interface Seed {
 
 /** The Page of a seed that names none, so that a sandbox needs no preparation. */
 export const SANDBOX_PAGE = { id: '102938475601928', token: 'sandbox-page-token', name: 'Sandbox Page' } as const;
+const SANDBOX_INSTAGRAM = { id: '17841400000000001', username: 'sandbox' } as const;
+const ALL_PERMISSIONS = [
+  ...new Set(Object.values(PERMISSIONS).flatMap(({ send, read, templates }) => [...send, ...read, ...templates])),
+];
 
 /**
  * @param value as read from JSON; `undefined` for a sandbox with nothing in it
@@ -152,13 +194,21 @@ export function parseSeed(value: unknown, now: number): Seed {
     if (seen.has(id)) throw new Failure('CONFIG_INVALID', `The sandbox seed: users[${index}].id: stands there twice`);
     seen.add(id);
   });
-  const { id, token, secret, name, channel, refuses } = given.page ?? {};
+  const { id, token, secret, name, channel, instagram, permissions, tokenExpiresAt, dataAccessExpiresAt, refuses } =
+    given.page ?? {};
   return {
     page: {
       id: id ?? SANDBOX_PAGE.id,
       token: token ?? SANDBOX_PAGE.token,
       name: name ?? SANDBOX_PAGE.name,
       channel: channel ?? 'messenger',
+      instagram: {
+        id: instagram?.id ?? SANDBOX_INSTAGRAM.id,
+        username: instagram?.username ?? SANDBOX_INSTAGRAM.username,
+      },
+      permissions: permissions ?? ALL_PERMISSIONS,
+      tokenExpiresAt: tokenExpiresAt === undefined ? null : resolveInstant(tokenExpiresAt, now),
+      dataAccessExpiresAt: dataAccessExpiresAt === undefined ? null : resolveInstant(dataAccessExpiresAt, now),
       ...(secret !== undefined && { secret }),
       ...(refuses !== undefined && { refuses }),
     },
@@ -170,11 +220,15 @@ export function parseSeed(value: unknown, now: number): Seed {
       regainMinutes: given.limits?.regainMinutes ?? 1,
       conversationsPerSecond:
         given.limits?.conversationsPerSecond === undefined ? 2 : given.limits.conversationsPerSecond,
+      usage: given.limits?.usage ?? null,
     },
-    templates: (given.templates ?? []).map((written) => ({
+    templates: (given.templates ?? []).map(({ body, components, ...written }) => ({
       ...written,
       status: written.status ?? 'APPROVED',
+      category: written.category ?? 'UTILITY',
       parameter_format: written.parameter_format ?? 'POSITIONAL',
+      components: components ?? [{ type: 'BODY', text: body }],
+      reason: written.reason ?? null,
     })),
     closedOpeners: given.closed_openers ?? [],
     webhook: given.webhook ?? null,
@@ -184,6 +238,33 @@ export function parseSeed(value: unknown, now: number): Seed {
 /** @throws Failure CONFIG_INVALID */
 export function parseFaults(value: unknown): FaultRule[] {
   return check(z.strictObject({ faults: z.array(fault) }), value, 'The faults').faults;
+}
+
+/** A change to the templates of a name while the sandbox runs. */
+export interface TemplateChange {
+  name: string;
+  /** Undefined: in every language. */
+  language?: string | undefined;
+  status?: string | undefined;
+  reason?: string | undefined;
+}
+
+/** Reads `{templates: [{name, language?, status?, reason?}]}`, or one template alone. @throws Failure CONFIG_INVALID */
+export function parseTemplateChanges(value: unknown): TemplateChange[] {
+  const change = z.strictObject({
+    name: z.string().min(1),
+    language: z.string().optional(),
+    status: z.string().optional(),
+    reason: z.string().optional(),
+  });
+  const list = z.strictObject({ templates: z.array(change) });
+  const many = typeof value === 'object' && value !== null && 'templates' in value;
+  return many ? check(list, value, 'The templates').templates : [check(change, value, 'The template')];
+}
+
+/** Reads `{percent}`. @throws Failure CONFIG_INVALID */
+export function parseUsage(value: unknown): number | null {
+  return check(z.strictObject({ percent: z.number().nonnegative().nullable() }), value, 'The usage').percent;
 }
 
 /** A change to some users while the sandbox runs. */
@@ -233,9 +314,9 @@ function resolveUser({ id, opened_at, opener, behaviour }: z.output<typeof user>
 
 function resolveInstant(value: string | number, now: number): number {
   if (typeof value === 'number') return value;
-  const ago = AGO.exec(value);
-  if (!ago) return Date.parse(value);
-  return Math.round(now - Number(ago[1]) * UNIT_MS[ago[2] as keyof typeof UNIT_MS]);
+  const away = FROM_NOW.exec(value);
+  if (!away) return Date.parse(value);
+  return Math.round(now + Number(away[1]) * UNIT_MS[away[2] as keyof typeof UNIT_MS]);
 }
 
 function check<T extends z.ZodType>(schema: T, value: unknown, what: string): z.output<T> {

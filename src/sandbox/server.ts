@@ -8,9 +8,19 @@ import { Failure } from '../core/failure.js';
 import type { Clock, Random } from '../ports.js';
 import { FaultPlan } from './faults.js';
 import type { Received } from './journal.js';
-import { formParams, isVersion, Platform, type GraphCall, type PlatformStats } from './platform.js';
+import { formParams, isVersion, type GraphCall } from './graph-call.js';
+import { Platform, USAGE_HEADER, type PlatformStats } from './platform.js';
 import type { GraphAnswer } from './refusals.js';
-import { parseFaults, parseSeed, parseUserChanges, type FaultRule, type SandboxPage, type SeedInput } from './seed.js';
+import {
+  parseFaults,
+  parseSeed,
+  parseTemplateChanges,
+  parseUsage,
+  parseUserChanges,
+  type FaultRule,
+  type SandboxPage,
+  type SeedInput,
+} from './seed.js';
 import { createWebhookSender, type WebhookCounts } from './webhooks.js';
 
 export interface SandboxOptions {
@@ -40,6 +50,10 @@ interface SandboxState {
   setFaults(faults: readonly FaultRule[]): void;
   /** Takes what `POST /_sandbox/users` takes. @throws Failure CONFIG_INVALID */
   changeUsers(change: unknown): void;
+  /** Takes what `POST /_sandbox/templates` takes. @throws Failure CONFIG_INVALID, also for a template that is not there */
+  changeTemplates(change: unknown): void;
+  /** How much of the allowance is used up, as answers tell from now on; null for answers that say nothing. */
+  setUsage(percent: number | null): void;
   /** Back to the seed, faults included. */
   reset(): void;
   /** Resolves when every webhook that is due has been posted or given up. */
@@ -84,6 +98,11 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     }),
     setFaults: (rules) => faults.replace(parseFaults({ faults: rules })),
     changeUsers: (change) => platform.changeUsers(parseUserChanges(change, clock.now())),
+    changeTemplates(change) {
+      const met = platform.changeTemplates(parseTemplateChanges(change));
+      if (met === 0) throw new Failure('CONFIG_INVALID', 'The sandbox has no template of this name and language.');
+    },
+    setUsage: (percent) => platform.setUsage(percent),
     reset() {
       platform.reset();
       faults.struck = {};
@@ -164,24 +183,36 @@ function addGraphRoutes(
   clock: Clock,
   closing: AbortSignal,
 ): void {
-  const plain = (request: GraphRequest, reply: FastifyReply): FastifyReply => {
-    if (!isVersion(request.params.version)) return answerWith(reply, UNKNOWN_PATH);
-    return answerWith(reply, platform.answer(callOf(request), clock.now()));
-  };
-  app.post<GraphRoute>('/:version/:node/messages', { bodyLimit: SEND_BODY_LIMIT }, (request, reply) => {
-    if (!isVersion(request.params.version)) return answerWith(reply, UNKNOWN_PATH);
-    const call = callOf(request, 'messages');
-    const fault = faults.pick(recipientOf(call));
-    if (fault) return strike(fault, call, reply, platform, clock, closing);
-    return answerWith(reply, platform.answer(call, clock.now()));
-  });
-  app.post<GraphRoute>('/:version', plain);
-  app.get<GraphRoute>('/:version/:node', plain);
-  app.get<GraphRoute>('/:version/:node/:edge', plain);
-  app.post<GraphRoute>('/:version/:node/:edge', plain);
+  for (const [prefix, instagramLogin] of HOSTS) {
+    const plain = (request: GraphRequest, reply: FastifyReply): FastifyReply => {
+      if (!isVersion(request.params.version)) return answerWith(reply, UNKNOWN_PATH);
+      return answerWith(reply, platform.answer(callOf(request, instagramLogin), clock.now()));
+    };
+    app.post<GraphRoute>(`${prefix}/:version/:node/messages`, { bodyLimit: SEND_BODY_LIMIT }, (request, reply) => {
+      if (!isVersion(request.params.version)) return answerWith(reply, UNKNOWN_PATH);
+      const call = callOf(request, instagramLogin, 'messages');
+      const fault = faults.pick(recipientOf(call));
+      if (fault) return strike(fault, call, reply, platform, clock, closing);
+      return answerWith(reply, platform.answer(call, clock.now()));
+    });
+    app.post<GraphRoute>(`${prefix}/:version`, plain);
+    app.get<GraphRoute>(`${prefix}/:version/:node`, plain);
+    app.get<GraphRoute>(`${prefix}/:version/:node/:edge`, plain);
+    app.post<GraphRoute>(`${prefix}/:version/:node/:edge`, plain);
+  }
 }
 
-function callOf({ method, params, query, body, headers }: GraphRequest, edge = params.edge): GraphCall {
+/** Where each host of the platform stands here: graph.facebook.com at the root, the other one under its name. */
+const HOSTS = [
+  ['', false],
+  ['/graph.instagram.com', true],
+] as const;
+
+function callOf(
+  { method, params, query, body, headers }: GraphRequest,
+  instagramLogin: boolean,
+  edge = params.edge,
+): GraphCall {
   const path: string[] = [];
   if (params.node !== undefined) path.push(params.node);
   if (edge !== undefined) path.push(edge);
@@ -190,7 +221,7 @@ function callOf({ method, params, query, body, headers }: GraphRequest, edge = p
   if (Object.keys(query).length > 0) all = { ...formParams(query), ...all };
   const { authorization } = headers;
   const token = authorization?.startsWith('Bearer ') ? authorization.slice(7) : undefined;
-  return { method: method === 'GET' ? 'GET' : 'POST', path, params: all, token };
+  return { method: method === 'GET' ? 'GET' : 'POST', path, params: all, token, instagramLogin };
 }
 
 function recipientOf(call: GraphCall): string {
@@ -200,7 +231,7 @@ function recipientOf(call: GraphCall): string {
 }
 
 function answerWith(reply: FastifyReply, answer: GraphAnswer): FastifyReply {
-  if (answer.usage !== undefined) reply.header('x-business-use-case-usage', answer.usage);
+  if (answer.usage !== undefined) reply.header(USAGE_HEADER, answer.usage);
   return reply.code(answer.status).header('content-type', JSON_TYPE).send(answer.body);
 }
 
@@ -283,6 +314,14 @@ function addControlRoutes(app: FastifyInstance, platform: Platform, state: Sandb
   });
   app.post('/_sandbox/users', (request) => {
     state.changeUsers(request.body);
+    return { ok: true };
+  });
+  app.post('/_sandbox/templates', (request) => {
+    state.changeTemplates(request.body);
+    return { ok: true };
+  });
+  app.post('/_sandbox/usage', (request) => {
+    state.setUsage(parseUsage(request.body));
     return { ok: true };
   });
   app.post('/_sandbox/reset', () => {

@@ -6,14 +6,18 @@ import type Database from 'better-sqlite3';
 import {
   hasEnded,
   ROW_STATES,
+  type CampaignMode,
   type CampaignState,
   type Counts,
   type FailureBudget,
+  type ReceiptKind,
   type RowState,
 } from '../core/delivery.js';
 import { Failure } from '../core/failure.js';
 import type { SkipReason, Standing } from '../core/plan.js';
 import { RESEND_AFTER_MS } from '../core/policy.js';
+import { standsAgainst, type KeptReceipt } from '../core/receipt.js';
+import type { Template } from '../core/template.js';
 import { enabledOpeners, type LastOpener, type Opener, type WindowSettings } from '../core/window.js';
 import type {
   Approval,
@@ -28,6 +32,7 @@ import type {
   OpenerEvent,
   QueuePlace,
   QueuedRow,
+  Receipt,
   Recurrence,
   Refusal,
   ReplannedRow,
@@ -37,6 +42,7 @@ import type {
   StagedRow,
   Store,
   TimelineSpan,
+  WindowSync,
 } from '../ports.js';
 import type { SqliteDatabase } from './sqlite-database.js';
 
@@ -63,6 +69,8 @@ interface CampaignRecord {
   send_at: number | null;
   expires_at: number | null;
   zone: string | null;
+  mode: CampaignMode;
+  outside: string | null;
   approved_at: number;
   started_at: number | null;
   active_at: number;
@@ -93,6 +101,10 @@ interface MessageRecord {
   settled_at: number | null;
   message_id: string | null;
   error: string | null;
+  outside: 0 | 1;
+  receipt: ReceiptKind | null;
+  receipt_at: number | null;
+  receipt_error: string | null;
 }
 
 /** A plan that is not approved yet: its rows are in a temporary table of this connection. */
@@ -151,6 +163,24 @@ export class SqliteStore implements Store {
     }
   }
 
+  windowSync(account: string): Promise<WindowSync | null> {
+    return this.#file.run(() => {
+      const sync = this.#sql(
+        `SELECT started_at AS startedAt, cursor, read_until AS readUntil FROM window_syncs WHERE account = ?`,
+      ).get(account) as WindowSync | undefined;
+      return sync ?? null;
+    });
+  }
+
+  keepWindowSync(account: string, { startedAt, cursor, readUntil }: WindowSync): Promise<void> {
+    return this.#file.write(() => {
+      this.#sql(
+        `INSERT INTO window_syncs (account, started_at, cursor, read_until) VALUES (?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET started_at = excluded.started_at, cursor = excluded.cursor, read_until = excluded.read_until`,
+      ).run(account, startedAt, cursor, readUntil);
+    });
+  }
+
   standings(account: string, userIds: readonly string[], window: WindowSettings): Promise<Standing[]> {
     return this.#file.run(() => {
       const enabled = new Set<Opener>(enabledOpeners(window));
@@ -188,7 +218,7 @@ export class SqliteStore implements Store {
       const table = `staged_${this.#plans.size + 1}_${plan.id.replace(/\W/g, '_')}`;
       this.#file.connection.exec(
         `CREATE TEMP TABLE ${table} (
-           seq INTEGER PRIMARY KEY, user_id TEXT, "values" TEXT, reason TEXT, opener TEXT, closes_at INTEGER
+           seq INTEGER PRIMARY KEY, user_id TEXT, "values" TEXT, reason TEXT, opener TEXT, closes_at INTEGER, outside INTEGER
          )`,
       );
       this.#plans.set(plan.id, { table, campaign: plan });
@@ -198,11 +228,12 @@ export class SqliteStore implements Store {
   stage(plan: string, rows: readonly StagedRow[]): Promise<void> {
     return this.#file.run(() => {
       const insert = this.#sql(
-        `INSERT INTO ${this.#plan(plan).table} (seq, user_id, "values", reason, opener, closes_at) VALUES (?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO ${this.#plan(plan).table} (seq, user_id, "values", reason, opener, closes_at, outside)
+         VALUES (?, ?, ?, ?, ?, ?, ?)`,
       );
       this.#file.connection.transaction(() => {
-        for (const { seq, userId, values, reason, opener, closesAt } of rows) {
-          insert.run(seq, userId, JSON.stringify(values), reason, opener, closesAt);
+        for (const { seq, userId, values, reason, opener, closesAt, outside } of rows) {
+          insert.run(seq, userId, JSON.stringify(values), reason, opener, closesAt, Number(outside));
         }
       })();
     });
@@ -246,6 +277,15 @@ export class SqliteStore implements Store {
     });
   }
 
+  moveOutside(plan: string, seqs: readonly number[]): Promise<void> {
+    return this.#file.run(() => {
+      const move = this.#sql(`UPDATE ${this.#plan(plan).table} SET outside = 1, closes_at = NULL WHERE seq = ?`);
+      this.#file.connection.transaction(() => {
+        for (const seq of seqs) move.run(seq);
+      })();
+    });
+  }
+
   discard(plan: string): Promise<void> {
     return this.#file.run(() => {
       const planned = this.#plans.get(plan);
@@ -276,11 +316,11 @@ export class SqliteStore implements Store {
     const refusal = await this.#file.write(() => {
       const standing = this.#standingFor(campaign, approval);
       if (standing) return standing;
-      const { id, account, accountName, template, variables, source, pace, timing } = campaign;
+      const { id, account, accountName, template, variables, source, pace, timing, mode, outside } = campaign;
       const { lastInsertRowid } = this.#sql(
         `INSERT INTO campaigns (id, account, account_name, template, variables, source, pace, state, digest, policy, budget,
-           key, recurrence, occurs_at, send_at, expires_at, zone, approved_at, active_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+           key, recurrence, occurs_at, send_at, expires_at, zone, mode, outside, approved_at, active_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ).run(
         id,
         account,
@@ -299,13 +339,15 @@ export class SqliteStore implements Store {
         timing?.sendAt ?? null,
         timing?.expiresAt ?? null,
         timing?.zone ?? null,
+        mode,
+        outside && JSON.stringify(outside),
         approval.now,
         approval.now,
       );
       this.#sql(
-        `INSERT INTO messages (campaign, seq, user_id, "values", state, reason, planned, opener, closes_at)
+        `INSERT INTO messages (campaign, seq, user_id, "values", state, reason, planned, opener, closes_at, outside)
          SELECT ?, seq, user_id, "values", iif(reason IS NULL, 'queued', 'skipped'), reason, reason, opener,
-           iif(reason IS NULL, coalesce(closes_at, ${NO_CLOSING}), closes_at)
+           iif(reason IS NULL, coalesce(closes_at, ${NO_CLOSING}), closes_at), outside
          FROM ${table} ORDER BY seq`,
       ).run(lastInsertRowid);
       return null;
@@ -342,10 +384,10 @@ export class SqliteStore implements Store {
       const number = this.#number(campaign);
       const update = this.#sql(
         `UPDATE messages SET state = iif(@reason IS NULL, 'queued', 'skipped'), reason = @reason, opener = coalesce(@opener, opener),
-           closes_at = iif(@reason IS NULL, coalesce(@closesAt, ${NO_CLOSING}), NULL)
+           closes_at = iif(@reason IS NULL, coalesce(@closesAt, ${NO_CLOSING}), NULL), outside = @outside
          WHERE campaign = @number AND seq = @seq AND state IN ('queued', 'skipped')`,
       );
-      for (const row of rows) update.run({ ...row, number });
+      for (const row of rows) update.run({ ...row, number, outside: Number(row.outside) });
     });
   }
 
@@ -465,18 +507,22 @@ export class SqliteStore implements Store {
          WHERE campaign = ? AND seq = ? AND state = 'started' AND fence = ?`,
       );
       const started = this.#sql(
-        `UPDATE messages SET state = 'started', fence = ?, started_at = ?, attempts = attempts + 1
+        `UPDATE messages SET state = 'started', fence = ?, started_at = ?, attempts = attempts + 1, outside = ?
          WHERE campaign = ? AND seq = ? AND state = 'queued'`,
       );
       const skipped = this.#sql(
         `UPDATE messages SET state = 'skipped', reason = ?, settled_at = ? WHERE campaign = ? AND seq = ? AND state = 'queued'`,
+      );
+      const optOut = this.#sql(
+        `INSERT INTO opt_outs (account, user_id, since) SELECT ?, user_id, ? FROM messages WHERE campaign = ? AND seq = ?
+         ON CONFLICT DO NOTHING`,
       );
       const expect = (changes: number): void => {
         // A row that is not as this run left it has been touched by somebody else: never send it.
         if (changes === 0) throw leaseLost(lease);
       };
 
-      for (const { seq, state, messageId, error, notBefore, uncounted } of step.settled) {
+      for (const { seq, state, messageId, error, notBefore, uncounted, optedOut } of step.settled) {
         const echoed = state === 'sent' ? undefined : this.#echoOf(number, seq);
         const { changes } = settled.run(
           echoed === undefined ? state : 'sent',
@@ -490,6 +536,7 @@ export class SqliteStore implements Store {
           lease.fence,
         );
         expect(changes);
+        if (optedOut === true) optOut.run(lease.account, now, number, seq);
       }
       if (step.settled.some((one) => one.state === 'sent'))
         this.#sql(`UPDATE campaigns SET active_at = ? WHERE number = ? AND active_at < ?`).run(
@@ -504,7 +551,8 @@ export class SqliteStore implements Store {
         return false;
       }
       for (const { seq, reason } of step.skipped) skipped.run(reason, now, number, seq);
-      for (const seq of step.started) expect(started.run(lease.fence, now, number, seq).changes);
+      for (const { seq, outside } of step.started)
+        expect(started.run(lease.fence, now, Number(outside), number, seq).changes);
       return true;
     });
   }
@@ -577,6 +625,101 @@ export class SqliteStore implements Store {
       }
       return settled;
     });
+  }
+
+  async recordReceipts(
+    account: string,
+    receipts: readonly Receipt[],
+    now: number,
+  ): Promise<{ matched: number; settled: number }> {
+    const rows = await this.#file.run(() => this.#rowsOfReceipts(account, receipts));
+    return this.#file.write(() => {
+      const read = this.#sql(
+        `SELECT state, receipt, receipt_at, receipt_error FROM messages WHERE campaign = ? AND seq = ?`,
+      );
+      const settle = this.#sql(
+        `UPDATE messages SET state = 'sent', message_id = ?, error = NULL, settled_at = ? WHERE campaign = ? AND seq = ?`,
+      );
+      const echo = this.#sql(
+        `INSERT INTO echoes (campaign, seq, message_id, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+      );
+      const keep = this.#sql(
+        `UPDATE messages SET receipt = ?, receipt_at = ?, receipt_error = ? WHERE campaign = ? AND seq = ?`,
+      );
+      let matched = 0;
+      let settled = 0;
+      for (const [index, { messageId, campaign, kind, at, error }] of receipts.entries()) {
+        const place = rows.get(index);
+        if (place === undefined) continue;
+        const [number, seq] = place;
+        const row = read.get(number, seq) as Pick<MessageRecord, 'state' | 'receipt' | 'receipt_at' | 'receipt_error'>;
+        if (campaign !== null && row.state === 'unknown') {
+          settled += settle.run(messageId, now, number, seq).changes;
+        } else if (campaign !== null && row.state === 'started') echo.run(number, seq, messageId, now);
+        else if (row.state !== 'sent') continue;
+        matched += 1;
+        if (kind !== null && standsAgainst({ kind, at, error }, toReceipt(row)))
+          keep.run(kind, at, error && JSON.stringify(error), number, seq);
+      }
+      return { matched, settled };
+    });
+  }
+
+  /**
+   * The row that each receipt is about, by the receipt's place among them. Message ids have no index, since it would slow
+   * down every sending: whoever is named is looked up, and the others are found in one pass over the account's messages.
+   */
+  #rowsOfReceipts(account: string, receipts: readonly Receipt[]): Map<number, [campaign: number, seq: number]> {
+    const rows = new Map<number, [number, number]>();
+    const ambiguous = new Set<number>();
+    const found = (index: number, campaign: number, seq: number): void => {
+      // An id that a whole batch shares names nobody.
+      if (rows.has(index)) ambiguous.add(index);
+      rows.set(index, [campaign, seq]);
+    };
+    const those = (wanted: (receipt: Receipt) => boolean): string =>
+      JSON.stringify(
+        receipts.flatMap((one, index) => (wanted(one) ? [[index, one.campaign, one.userId, one.messageId]] : [])),
+      );
+
+    const byCampaign = this.#sql(
+      `SELECT r.value ->> 0, m.campaign, m.seq FROM json_each(?) r
+       CROSS JOIN campaigns c ON c.id = r.value ->> 1 AND c.account = ?
+       CROSS JOIN messages m INDEXED BY messages_one_per_person
+         ON m.user_id = r.value ->> 2 AND m.campaign = c.number AND m.reason IS NULL`,
+    );
+    const byPerson = this.#sql(
+      `SELECT r.value ->> 0, m.campaign, m.seq FROM json_each(?) r
+       CROSS JOIN messages m INDEXED BY messages_one_per_person
+         ON m.user_id = r.value ->> 2 AND m.reason IS NULL AND m.message_id = r.value ->> 3
+       CROSS JOIN campaigns c ON c.number = m.campaign AND c.account = ?`,
+    );
+    for (const [statement, chosen] of [
+      [byCampaign, those(({ userId, campaign }) => userId !== null && campaign !== null)],
+      [byPerson, those(({ userId, campaign }) => userId !== null && campaign === null)],
+    ] as const) {
+      for (const row of statement.raw().all(chosen, account) as [number, number, number][]) found(...row);
+    }
+
+    const indexes = new Map<string, number[]>();
+    receipts.forEach(({ userId, messageId }, index) => {
+      if (userId !== null) return;
+      const same = indexes.get(messageId);
+      if (same) same.push(index);
+      else indexes.set(messageId, [index]);
+    });
+    if (indexes.size > 0) {
+      const scan = this.#sql(
+        `SELECT m.message_id, m.campaign, m.seq FROM campaigns c CROSS JOIN messages m ON m.campaign = c.number
+         WHERE c.account = ? AND m.message_id IN (SELECT value FROM json_each(?))`,
+      );
+      const ids = JSON.stringify([...indexes.keys()]);
+      for (const [id, campaign, seq] of scan.raw().all(account, ids) as [string, number, number][]) {
+        for (const index of indexes.get(id) ?? []) found(index, campaign, seq);
+      }
+    }
+    for (const index of ambiguous) rows.delete(index);
+    return rows;
   }
 
   /** The message id that came back of a row's message; undefined when none has. */
@@ -685,13 +828,31 @@ export class SqliteStore implements Store {
       const refusedByOpener: Record<string, number> = {};
       const byOpener: CampaignSummary['byOpener'] = {};
       const changed: CampaignSummary['changed'] = { out: {}, in: 0 };
+      const receipts: CampaignSummary['receipts'] = {};
+      const undelivered: Record<string, number> = {};
       const groups = this.#sql(
-        `SELECT state, reason, planned, error ->> 'code', opener, count(*) FROM messages WHERE campaign = ?
-         GROUP BY 1, 2, 3, 4, 5`,
+        `SELECT state, reason, planned, error ->> 'code', opener, receipt, receipt_error ->> 'code', count(*), sum(outside)
+         FROM messages WHERE campaign = ? GROUP BY 1, 2, 3, 4, 5, 6, 7`,
       )
         .raw()
-        .all(number) as [RowState, SkipReason | null, SkipReason | null, string | null, Opener | null, number][];
-      for (const [state, reason, planned, code, opener, count] of groups) {
+        .all(number) as [
+        RowState,
+        SkipReason | null,
+        SkipReason | null,
+        string | null,
+        Opener | null,
+        ReceiptKind | null,
+        string | null,
+        number,
+        number,
+      ][];
+      let outside = 0;
+      for (const [state, reason, planned, code, opener, receipt, why, count, ofThemOutside] of groups) {
+        if (receipt !== null && state === 'sent') {
+          receipts[receipt] = (receipts[receipt] ?? 0) + count;
+          if (receipt === 'undelivered') undelivered[why ?? ''] = (undelivered[why ?? ''] ?? 0) + count;
+        }
+        if (state !== 'skipped') outside += ofThemOutside;
         counts[state] += count;
         counts.total += count;
         const fared = (byOpener[opener ?? ''] ??= {});
@@ -704,7 +865,7 @@ export class SqliteStore implements Store {
           if (opener !== null) refusedByOpener[opener] = (refusedByOpener[opener] ?? 0) + count;
         }
       }
-      return { counts, skip, errors, refusedByOpener, byOpener, changed };
+      return { counts, skip, errors, refusedByOpener, byOpener, receipts, undelivered, outside, changed };
     });
   }
 
@@ -731,6 +892,7 @@ export class SqliteStore implements Store {
     require('c.id = ?', filter.campaign);
     require('m.state = ?', filter.state);
     require('m.user_id = ?', filter.userId);
+    require('m.receipt = ?', filter.receipt);
     let after: [number, number] = [-1, -1];
     for (;;) {
       const from = after;
@@ -738,7 +900,8 @@ export class SqliteStore implements Store {
         () =>
           this.#sql(
             `SELECT m.campaign AS number, c.id AS campaign, m.seq, m.user_id, m."values", m.state, m.reason, m.opener,
-               m.closes_at, m.attempts, m.started_at, m.settled_at, m.message_id, m.error
+               m.closes_at, m.attempts, m.started_at, m.settled_at, m.message_id, m.error, m.outside,
+               m.receipt, m.receipt_at, m.receipt_error
              FROM messages m JOIN campaigns c ON c.number = m.campaign
              WHERE ${conditions.join(' AND ')} ORDER BY m.campaign, m.seq LIMIT 1000`,
           ).all(...from, ...bound) as MessageRecord[],
@@ -843,6 +1006,8 @@ function toCampaign(record: CampaignRecord): Campaign {
     approvedAt: record.approved_at,
     startedAt: record.started_at,
     activeAt: record.active_at,
+    mode: record.mode,
+    outside: record.outside === null ? null : (JSON.parse(record.outside) as Template),
     finishedAt: record.finished_at,
   };
 }
@@ -854,10 +1019,13 @@ function toJson(value: unknown): string {
 
 function toRecurrence({ id, account, settings, created_at, next_at, last }: RecurrenceRecord): Recurrence {
   type Settings = Omit<Recurrence, 'id' | 'account' | 'createdAt' | 'nextAt' | 'last'>;
+  const kept = JSON.parse(settings, (key, item: unknown) =>
+    key === 'pace' && item === 'unlimited' ? Infinity : item,
+  ) as Omit<Settings, 'outside'> & Partial<Settings>;
   return {
-    ...(JSON.parse(settings, (key, item: unknown) =>
-      key === 'pace' && item === 'unlimited' ? Infinity : item,
-    ) as Settings),
+    ...kept,
+    // A schedule of an earlier version leaves out who is outside the window.
+    outside: kept.outside ?? null,
     id,
     account,
     createdAt: created_at,
@@ -881,7 +1049,16 @@ function toMessage(record: MessageRecord): MessageRow {
     settledAt: record.settled_at,
     messageId: record.message_id,
     error: record.error === null ? null : (JSON.parse(record.error) as MessageRow['error']),
+    outside: record.outside === 1,
+    receipt: toReceipt(record),
   };
+}
+
+function toReceipt(record: Pick<MessageRecord, 'receipt' | 'receipt_at' | 'receipt_error'>): KeptReceipt | null {
+  const { receipt, receipt_at, receipt_error } = record;
+  if (receipt === null) return null;
+  const error = receipt_error === null ? null : (JSON.parse(receipt_error) as KeptReceipt['error']);
+  return { kind: receipt, at: receipt_at ?? 0, error };
 }
 
 function wrongState(campaign: CampaignRecord): Failure {

@@ -1,6 +1,6 @@
 /**
  * The workspace: the folder with `pagecast.yaml`, and what that file says about the store, the accounts, the owners and the
- * window. Secrets stay where they are, in environment variables; the file only names them.
+ * window. Secrets stay where they are; the file only names the places (`secrets.ts`).
  */
 import { stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
@@ -12,16 +12,19 @@ import { PHONE, PLATFORM_ID } from '../core/user-id.js';
 import { DEFAULT_WINDOW, OPENERS, type Opener, type WindowSettings } from '../core/window.js';
 import type { Account, ProviderName } from '../ports.js';
 import { suggestion } from './nearest.js';
-import { checkYaml, expecting, oneOf, quotedText, readYaml, strict } from './yaml-file.js';
+import {
+  anchorSecretRef,
+  HOW_TO_NAME_A_SECRET,
+  parseSecretRef,
+  requireVariable,
+  type Environment,
+  type SecretRef,
+} from './secrets.js';
+import { checkYaml, expecting, oneOf, parseYaml, quotedText, readText, strict } from './yaml-file.js';
 
 const WORKSPACE_FILE = 'pagecast.yaml';
 /** Where the embedded store of a workspace is, unless `store:` says otherwise; relative to the workspace. */
 const DEFAULT_STORE = '.pagecast/pagecast.db';
-
-/** Names an environment variable that holds a secret; never the secret itself. */
-export interface SecretRef {
-  env: string;
-}
 
 export interface GraphAccount extends Account {
   provider: 'graph';
@@ -34,6 +37,8 @@ export interface GraphAccount extends Account {
   url?: string;
   /** Such as `v26.0`. */
   version?: string;
+  /** How many messages one call may carry, 1 to 50; one at a time without it. */
+  batch?: number;
 }
 
 export interface CamsAccount extends Account {
@@ -52,6 +57,8 @@ export interface TwilioAccount extends Account {
   accountSid: SecretRef;
   authToken: SecretRef;
   url?: string;
+  /** Where Twilio tells what became of each message. */
+  statusCallback?: string;
 }
 
 export interface SandboxAccount extends Account {
@@ -78,9 +85,6 @@ export interface Workspace {
   window: WindowSettings;
 }
 
-/** Variables of the environment, as `process.env` has them. */
-export type Environment = Readonly<Record<string, string | undefined>>;
-
 const SANDBOX_ACCOUNT: SandboxAccount = {
   name: 'sandbox',
   provider: 'sandbox',
@@ -95,16 +99,14 @@ const DEFAULT_PACE: Record<ProviderName, number> = { graph: 35, cams: 35, sandbo
 /** Sender IDs of the vendors that are not accounts; an account of that name could never be chosen. */
 const RESERVED_NAMES = ['auto', 'record-owner'];
 const ACCOUNT_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
-const SECRET_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
+const STORE_VARIABLE = /^env:[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 
 // ---------------------------------------------------------------------------------------------------- the file's shape
 
-const HOW_TO_NAME_A_SECRET =
-  'env:NAME, the name of an environment variable; a secret does not belong into a file that is committed';
-
+/** A path in it is relative to the workspace until `readWorkspace` makes it absolute. */
 const secret = z.string({ error: expecting(HOW_TO_NAME_A_SECRET) }).transform((text, context): SecretRef => {
-  const name = text.startsWith('env:') ? text.slice(4) : '';
-  if (SECRET_NAME.test(name)) return { env: name };
+  const ref = parseSecretRef(text);
+  if (ref !== null) return ref;
   context.addIssue({ code: 'custom', message: `must be ${HOW_TO_NAME_A_SECRET}` });
   return z.NEVER;
 });
@@ -132,6 +134,22 @@ function baseUrl(plainHttpAnywhere: boolean): z.ZodType<string> {
   );
 }
 
+const CALLBACK = 'a URL that begins with https://, without name, password and anchor';
+/** Twilio calls it from outside, so there is no http:// for this machine. The longest that Twilio takes has 4000 characters. */
+const callbackUrl = z
+  .string({ error: expecting(CALLBACK) })
+  .max(3800, 'must have at most 3,800 characters')
+  .refine(
+    (text) => {
+      if (!URL.canParse(text)) return false;
+      const { protocol, username, password, hash } = new URL(text);
+      return protocol === 'https:' && username === '' && password === '' && hash === '';
+    },
+    { error: `must be ${CALLBACK}` },
+  );
+
+/** The Graph API takes 50 requests in one (batch requests). */
+const BATCH = 'a whole number of messages for each call, from 1 to 50';
 const id = quotedText(
   'the id of the account: the digits of a Page or Instagram account, or +4915112345678',
   /^\+?\d{5,20}$/,
@@ -139,65 +157,70 @@ const id = quotedText(
 const platformChannel = oneOf(['messenger', 'instagram'] as const);
 const common = { id, pace: pace.optional() };
 
+const accountKinds = [
+  strict({
+    provider: z.literal('graph'),
+    channel: platformChannel,
+    ...common,
+    token: secret,
+    appSecret: secret.optional(),
+    url: baseUrl(false).optional(),
+    version: z
+      .string({ error: expecting('a version such as v26.0') })
+      .regex(/^v\d{1,3}\.\d{1,2}$/, 'must be a version such as v26.0')
+      .optional(),
+    batch: z
+      .number({ error: expecting(BATCH) })
+      .int(`must be ${BATCH}`)
+      .min(1, `must be ${BATCH}`)
+      .max(50, `must be ${BATCH}`)
+      .optional(),
+  }),
+  strict({
+    provider: z.literal('cams'),
+    channel: platformChannel,
+    ...common,
+    spaceId: z
+      .string({ error: expecting('the CustSpaceId, such as cams-8c8x') })
+      .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be the CustSpaceId, such as cams-8c8x'),
+    accessKeyId: secret,
+    accessKeySecret: secret,
+    url: baseUrl(false).optional(),
+  }),
+  strict({
+    provider: z.literal('twilio'),
+    channel: oneOf(['sms'] as const),
+    ...common,
+    accountSid: secret,
+    authToken: secret,
+    url: baseUrl(false).optional(),
+    statusCallback: callbackUrl.optional(),
+  }),
+  strict({
+    provider: z.literal('sandbox'),
+    channel: oneOf(CHANNELS),
+    ...common,
+    url: baseUrl(true).optional(),
+    seed: z
+      .string({ error: expecting('the path of a file') })
+      .min(1, 'must be the path of a file')
+      .optional(),
+  }),
+] as const;
+
 const accountShape = z
-  .discriminatedUnion(
-    'provider',
-    [
-      strict({
-        provider: z.literal('graph'),
-        channel: platformChannel,
-        ...common,
-        token: secret,
-        appSecret: secret.optional(),
-        url: baseUrl(false).optional(),
-        version: z
-          .string({ error: expecting('a version such as v26.0') })
-          .regex(/^v\d{1,3}\.\d{1,2}$/, 'must be a version such as v26.0')
-          .optional(),
-      }),
-      strict({
-        provider: z.literal('cams'),
-        channel: platformChannel,
-        ...common,
-        spaceId: z
-          .string({ error: expecting('the CustSpaceId, such as cams-8c8x') })
-          .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be the CustSpaceId, such as cams-8c8x'),
-        accessKeyId: secret,
-        accessKeySecret: secret,
-        url: baseUrl(false).optional(),
-      }),
-      strict({
-        provider: z.literal('twilio'),
-        channel: oneOf(['sms'] as const),
-        ...common,
-        accountSid: secret,
-        authToken: secret,
-        url: baseUrl(false).optional(),
-      }),
-      strict({
-        provider: z.literal('sandbox'),
-        channel: oneOf(CHANNELS),
-        ...common,
-        url: baseUrl(true).optional(),
-        seed: z
-          .string({ error: expecting('the path of a file') })
-          .min(1, 'must be the path of a file')
-          .optional(),
-      }),
-    ],
-    {
-      error: (issue) => {
-        const providers = ['graph', 'cams', 'twilio', 'sandbox'];
-        // The type says that only `invalid_union` comes here; a value that is no mapping does too.
-        if ((issue.code as string) === 'invalid_type') return 'must be a mapping with provider, channel, id and so on';
-        const found: unknown = (issue.input as Record<string, unknown> | null | undefined)?.['provider'];
-        return (
-          expecting(`one of ${providers.join(', ')}`)({ input: found }) +
-          (typeof found === 'string' ? suggestion(found, providers) : '')
-        );
-      },
+  .discriminatedUnion('provider', accountKinds, {
+    error: (issue) => {
+      const providers = ['graph', 'cams', 'twilio', 'sandbox'];
+      // The type says that only `invalid_union` comes here; a value that is no mapping does too.
+      if ((issue.code as string) === 'invalid_type') return 'must be a mapping with provider, channel, id and so on';
+      const found: unknown = (issue.input as Record<string, unknown> | null | undefined)?.['provider'];
+      return (
+        expecting(`one of ${providers.join(', ')}`)({ input: found }) +
+        (typeof found === 'string' ? suggestion(found, providers) : '')
+      );
     },
-  )
+  })
   .superRefine((account, context) => {
     const isPhone = account.channel === 'sms';
     if (!(isPhone ? PHONE : PLATFORM_ID).test(account.id)) {
@@ -215,6 +238,34 @@ const accountShape = z
       });
     }
   });
+
+/** What each provider needs at least, so that one answer can be checked before the others are known. */
+const LEAST: Record<ProviderName, Readonly<Record<string, string>>> = {
+  graph: { channel: 'messenger', id: '10000', token: 'env:X' },
+  cams: { channel: 'messenger', id: '10000', spaceId: 'x', accessKeyId: 'env:X', accessKeySecret: 'env:X' },
+  twilio: { channel: 'sms', id: '+15550000000', accountSid: 'env:X', authToken: 'env:X' },
+  sandbox: { channel: 'messenger', id: '10000' },
+};
+
+/** An account as it stands in the file, not checked yet. */
+export type AccountEntry = Readonly<Record<string, unknown>>;
+
+/** What is wrong with one value of an entry that is not complete yet, such as "must be …"; null when it is right. */
+export function entryFault(provider: ProviderName, entry: AccountEntry, key: string): string | null {
+  const { error } = accountShape.safeParse({ ...LEAST[provider], ...entry, provider });
+  return error?.issues.find((issue) => issue.path[0] === key)?.message ?? null;
+}
+
+/** The keys that an account of a provider may have. */
+export function entryKeys(provider: ProviderName): string[] {
+  const shape = accountKinds.find((kind) => kind.shape.provider.value === provider)?.shape ?? {};
+  return Object.keys(shape);
+}
+
+/** What is wrong with the name of an account; null when it is right. */
+export function accountNameFault(name: string): string | null {
+  return accountName.safeParse(name).error?.issues[0]?.message ?? null;
+}
 
 const DURATION = 'a duration such as 90s, 2m or 1h';
 const UNIT_MS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000 };
@@ -254,7 +305,7 @@ const accountName = z
 const fileShape = strict({
   store: z
     .string({ error: expecting(STORE) })
-    .refine((text) => /^sqlite:./.test(text) || (text.startsWith('env:') && SECRET_NAME.test(text.slice(4))), {
+    .refine((text) => /^sqlite:./.test(text) || STORE_VARIABLE.test(text), {
       error: `must be ${STORE}`,
     })
     .default(`sqlite:${DEFAULT_STORE}`),
@@ -321,15 +372,23 @@ export function noWorkspace(): Workspace {
 /** @throws Failure CONFIG_INVALID with file, line and key; FILE_UNREADABLE */
 export async function readWorkspace(path: string): Promise<Workspace> {
   const file = resolve(path);
+  return parseWorkspace(file, await readText(file, 'CONFIG_INVALID'));
+}
+
+/**
+ * What a text would mean as the `pagecast.yaml` of a folder.
+ * @param file absolute path of that `pagecast.yaml`
+ * @throws Failure CONFIG_INVALID with file, line and key
+ */
+export function parseWorkspace(file: string, text: string): Workspace {
   const root = dirname(file);
-  const yaml = await readYaml(file, 'CONFIG_INVALID');
+  const yaml = parseYaml(file, text, 'CONFIG_INVALID');
   const checked = checkYaml({ ...yaml, data: withoutEmptySections(yaml.data) }, fileShape, 'CONFIG_INVALID');
 
   const accounts = new Map<string, AccountConfig>();
   for (const [name, account] of Object.entries(checked.accounts)) {
     const described = { ...defined(account), name, pace: account.pace ?? DEFAULT_PACE[account.provider] };
-    if ('seed' in described) described.seed = resolve(root, described.seed);
-    accounts.set(name, described);
+    accounts.set(name, anchoredAccount(described, root));
   }
   if (!accounts.has(SANDBOX_ACCOUNT.name)) accounts.set(SANDBOX_ACCOUNT.name, SANDBOX_ACCOUNT);
 
@@ -360,17 +419,6 @@ export function findAccount(workspace: Workspace, name: string): AccountConfig {
   );
 }
 
-/** @throws Failure SECRET_MISSING, which names the variable */
-export function resolveSecret(ref: SecretRef, env: Environment): string {
-  const value = env[ref.env]?.trim() ?? '';
-  if (value !== '') return value;
-  throw new Failure(
-    'SECRET_MISSING',
-    `The environment variable ${ref.env} is ${env[ref.env] === undefined ? 'not set' : 'empty'}.`,
-    `Set ${ref.env} and run the command again; in CI, pass it from the secret store.`,
-  );
-}
-
 /**
  * The store's address: `sqlite:/absolute/path` or `postgres://…`. The latter holds a password: never print it.
  * @returns null outside a workspace
@@ -380,11 +428,26 @@ export function resolveStoreUrl(workspace: Workspace, env: Environment): string 
   const { storeUrl, root } = workspace;
   if (storeUrl === null || root === null || !storeUrl.startsWith('env:')) return storeUrl;
   const name = storeUrl.slice(4);
-  const url = resolveSecret({ env: name }, env);
+  const url = requireVariable(name, env);
   if (!/^(sqlite:.|postgres(ql)?:\/\/)/.test(url)) {
     throw new Failure('CONFIG_INVALID', `${name} holds no store address; expected sqlite:PATH or postgres://….`);
   }
   return anchored(url, root);
+}
+
+/** The secrets that an account names, by the keys of the configuration. */
+export function secretRefs(account: AccountConfig): { key: string; ref: SecretRef }[] {
+  return Object.entries(account).flatMap(([key, value]: [string, unknown]) =>
+    typeof value === 'object' && value !== null ? [{ key, ref: value as SecretRef }] : [],
+  );
+}
+
+/** Makes an account's paths absolute. */
+function anchoredAccount(account: AccountConfig, root: string): AccountConfig {
+  const secrets = secretRefs(account).map(({ key, ref }) => [key, anchorSecretRef(ref, root)]);
+  const anchored = { ...account, ...Object.fromEntries(secrets) } as AccountConfig;
+  if (anchored.provider === 'sandbox' && anchored.seed !== undefined) anchored.seed = resolve(root, anchored.seed);
+  return anchored;
 }
 
 /** Makes the path of a SQLite address absolute, so that it means the same from every folder. */

@@ -8,13 +8,13 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { Failure } from '../core/failure.js';
-import { CHANNELS, type Button, type Channel, type Template } from '../core/template.js';
+import { CHANNELS, type Button, type Card, type Channel, type Template } from '../core/template.js';
 import type { BrokenTemplate, TemplateEntry, TemplateLibrary, TemplateListing } from '../ports.js';
 import { suggestion } from './nearest.js';
-import { checkYaml, expecting, oneOf, readText, readYaml, strict } from './yaml-file.js';
+import { checkYaml, expecting, oneOf, parseYaml, readText, strict } from './yaml-file.js';
 
 /** Below the workspace. */
-const TEMPLATE_FOLDER = 'templates';
+export const TEMPLATE_FOLDER = 'templates';
 /** `templates/` beside both `src/` and `dist/`. */
 const STARTERS = fileURLToPath(new URL('../../templates/', import.meta.url));
 
@@ -73,8 +73,22 @@ const button = strict({
 const list = <T extends z.ZodType>(item: T, what: string): z.ZodArray<T> =>
   z.array(item, { error: expecting(`a list of ${what}`) }).max(MANY, `must be at most ${MANY} ${what}`);
 
+const card = strict({
+  title: text('the title of the card'),
+  subtitle: text('the text below the title').optional(),
+  image: text('the web address of a picture').optional(),
+  buttons: list(button, 'buttons').optional(),
+}).transform(({ title, subtitle, image, buttons }): Card => ({
+  title,
+  ...(subtitle !== undefined && { subtitle }),
+  ...(image !== undefined && { image }),
+  buttons: buttons ?? [],
+}));
+
+const templateName = text(NAME).refine((name) => TEMPLATE_NAME.test(name), { error: `must be ${NAME}` });
+
 const templateShape = strict({
-  name: text(NAME).refine((name) => TEMPLATE_NAME.test(name), { error: `must be ${NAME}` }),
+  name: templateName,
   language: text(LANGUAGE_CODE).refine((code) => LANGUAGE.test(code), {
     error: `must be ${LANGUAGE_CODE}, with an underscore`,
   }),
@@ -93,11 +107,13 @@ const templateShape = strict({
     .string({ error: expecting('a message tag in capitals') })
     .regex(/^[A-Z][A-Z_]{1,63}$/, 'must be a message tag in capitals')
     .optional(),
+  header: text('the text above the body').optional(),
   body: text('the text of the message').optional(),
   media: strict({
     type: oneOf(['image', 'video', 'audio', 'file'] as const),
     url: text('the web address of the file'),
   }).optional(),
+  cards: list(card, 'cards').min(1, 'must have at least one card').optional(),
   buttons: list(button, 'buttons').optional(),
   quickReplies: list(
     strict({
@@ -106,6 +122,8 @@ const templateShape = strict({
     }),
     'quick replies',
   ).optional(),
+  cams: strict({ code: text('the code of the template at CAMS, in quotes', 64) }).optional(),
+  outsideWindow: templateName.optional(),
   variables: z
     .record(
       z
@@ -128,7 +146,7 @@ const templateShape = strict({
 });
 
 function toTemplate(checked: z.output<typeof templateShape>): Template {
-  const { registered, tag, body, media } = checked;
+  const { registered, tag, header, body, media, cards, cams, outsideWindow } = checked;
   return {
     name: checked.name,
     language: checked.language,
@@ -137,8 +155,10 @@ function toTemplate(checked: z.output<typeof templateShape>): Template {
     ...(registered && { registration: registered }),
     ...(tag !== undefined && { tag }),
     // A block text (`body: |`) ends in a line break that nobody means to send.
+    ...(header !== undefined && { header: header.replace(/\s+$/, '') }),
     ...(body !== undefined && { body: body.replace(/\s+$/, '') }),
     ...(media && { media }),
+    ...(cards && { cards }),
     buttons: checked.buttons ?? [],
     quickReplies: checked.quickReplies ?? [],
     variables: Object.entries(checked.variables ?? {}).map(([name, { description, example, maxLength }]) => ({
@@ -147,6 +167,8 @@ function toTemplate(checked: z.output<typeof templateShape>): Template {
       example,
       ...(maxLength !== undefined && { maxLength }),
     })),
+    ...(cams && { cams }),
+    ...(outsideWindow !== undefined && { outsideWindow }),
   };
 }
 
@@ -154,7 +176,12 @@ function toTemplate(checked: z.output<typeof templateShape>): Template {
 
 /** @throws Failure TEMPLATE_INVALID with file, line and key; FILE_UNREADABLE */
 export async function readTemplate(file: string): Promise<Template> {
-  return toTemplate(checkYaml(await readYaml(file, 'TEMPLATE_INVALID'), templateShape, 'TEMPLATE_INVALID'));
+  return parseTemplate(file, await readText(file, 'TEMPLATE_INVALID'));
+}
+
+/** @param file where the text stands, for messages @throws Failure TEMPLATE_INVALID with file, line and key */
+export function parseTemplate(file: string, text: string): Template {
+  return toTemplate(checkYaml(parseYaml(file, text, 'TEMPLATE_INVALID'), templateShape, 'TEMPLATE_INVALID'));
 }
 
 /**
@@ -307,8 +334,10 @@ language: "${language}"
 channels: [${channels.join(', ')}]   # of ${CHANNELS.join(', ')}
 
 # session: for people whose 24-hour window is open. registered: approved by the platform, also outside the window;
-# then add  registered: { name: …, status: APPROVED, parameters: named }
+# then add  registered: { name: …, status: PENDING, parameters: named }  and hand it in with "pagecast template push ${name}"
 kind: session
+# The registered template, in the same language and with variables of this one, for people whose window is shut:
+# outsideWindow: …
 
 # Each {{variable}} becomes a column of the recipient sheet.
 body: |
@@ -332,12 +361,21 @@ variables:
 #   - { title: "Open website", url: "https://example.com" }
 #   - { title: "Talk to us", payload: "HELP" }
 
-# Instead of body and buttons, a picture or another file:
+# Instead of body and buttons, a picture or another file (buttons may stand under pictures and videos on facebook.com):
 # media: { type: image, url: "https://example.com/picture.png" }
+
+# Or up to 10 cards side by side:
+# cards:
+#   - title: Mug
+#     subtitle: "12 EUR"
+#     image: "https://example.com/mug.png"
+#     buttons:
+#       - { title: "Look at it", url: "https://example.com/mug" }
 `;
 }
 
 const UNWRITABLE: Readonly<Record<string, string>> = {
+  ENOENT: 'its folder is not there',
   ENOTDIR: 'a part of its path is a file',
   EEXIST: 'a file of that name is there',
   EISDIR: 'a folder of that name is there',
@@ -385,7 +423,7 @@ export function scaffoldWorkspace(): WorkspaceScaffold {
   };
 }
 
-const WORKSPACE_TEXT = `# pagecast.yaml: safe to commit. It holds no secret, only the names of the environment variables that do.
+const WORKSPACE_TEXT = `# pagecast.yaml: safe to commit. It holds no secret, only the places where secrets are kept (env:, file: or keyring:).
 
 # Where the record of every message is kept.
 store: sqlite:.pagecast/pagecast.db

@@ -31,11 +31,11 @@ export interface YamlFile {
 }
 
 /**
- * @param code the failure to report when the contents are at fault
- * @throws Failure `code`, or FILE_UNREADABLE when the file cannot be read at all
+ * @param path where the text stands, or will stand, for messages
+ * @param code the failure to report when the text is at fault
+ * @throws Failure `code`
  */
-export async function readYaml(path: string, code: FailureCode): Promise<YamlFile> {
-  const text = await readText(path, code);
+export function parseYaml(path: string, text: string, code: FailureCode): YamlFile {
   const fault = (line: number, what: string): Failure => new Failure(code, `${path}, line ${line}: ${what}`);
   const tooDeep = boundaryFault(text);
   if (tooDeep !== null) throw fault(tooDeep.line, tooDeep.what);

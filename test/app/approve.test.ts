@@ -24,6 +24,7 @@ import {
   NOW,
   openLedger,
   rows,
+  starting,
 } from '../support/fixtures.js';
 
 const consent: Consent = { policyAccepted: true, confirmedCount: 2 };
@@ -88,7 +89,7 @@ describe('approvePlan', () => {
     const lease = (await world.engine.own(accountKey, NOW))!;
     world.clock.advance(20 * HOUR);
     await world.store.start(lease, 'c1', world.clock.now());
-    await world.store.record(lease, 'c1', { settled: [], skipped: [], started: [1] }, world.clock.now());
+    await world.store.record(lease, 'c1', { settled: [], skipped: [], started: starting(1) }, world.clock.now());
     world.clock.advance(DAY - 1);
     expect(await failureOf(refuseIfSentBefore(world, account, 'content'))).toBe('ALREADY_SENT');
     expect(await failureOf(approvePlan(world, account, { ...plan, campaign: 'c2' }, consent, terms))).toBe(

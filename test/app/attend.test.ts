@@ -45,7 +45,7 @@ async function worker(script?: Script) {
     clock,
     random: fixedRandom(),
     providerFor: () => Promise.resolve(provider),
-    namedBy: () => Promise.resolve({ account, template }),
+    namedBy: () => Promise.resolve({ account, template, outside: null }),
   };
   await ledger.store.recordOpeners(accountKey, wroteAll(3, NOW - HOUR));
   const sheet = join(temporaryFolder(), 'people.csv');
@@ -67,6 +67,7 @@ const hourly = (sheet: string, change: Partial<Recurrence> = {}): Recurrence => 
   account: accountKey,
   accountName: account.name,
   template: { name: template.name, language: template.language },
+  outside: null,
   source: { kind: 'sheet', path: sheet },
   pace: 35,
   skipInvalid: false,

@@ -55,6 +55,8 @@ function request(source: string | PlanRequest['source'], change: Partial<PlanReq
   return {
     account,
     template,
+    outside: null,
+    mode: 'bulk',
     source: typeof source === 'string' ? { kind: 'sheet', path: source, limits: DEFAULT_LIMITS } : source,
     window: exactWindow,
     pace: 35,

@@ -37,6 +37,7 @@ import {
   readyCampaign,
   registeredTemplate,
   rows,
+  starting,
   successor,
   template,
   user,
@@ -114,7 +115,7 @@ describe('reconcile', () => {
       { state: 'sent', messageId: 'm_pagecast/c1/4' },
     ]);
     expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 4 } });
-    for (const shown of world.provider.conversations.values()) expect(shown).toHaveLength(1);
+    for (const shown of world.provider.threads.values()) expect(shown).toHaveLength(1);
   });
 
   it('looks from a little before the attempt on, at nobody but those whose outcome is unknown', async () => {
@@ -224,7 +225,7 @@ describe('what stays unknown', () => {
     const world = await stage(2);
     const lease = (await world.engine.own(accountKey, NOW))!;
     await world.store.start(lease, 'c1', NOW);
-    await world.store.record(lease, 'c1', { settled: [], skipped: [], started: [1] }, NOW);
+    await world.store.record(lease, 'c1', { settled: [], skipped: [], started: starting(1) }, NOW);
     world.clock.advance(HOUR);
     // The process is gone, and its row is an hour old.
     const heir = { ...world, ...world.ledger.as(successor) };
@@ -407,7 +408,7 @@ describe('an end before the end', () => {
     const heir = { ...world, ...world.ledger.as(successor) };
     expect(await look(heir)).toMatchObject({ unknown: 0 });
     await run(heir, { budget });
-    for (let seq = 1; seq <= 6; seq += 1) expect(world.provider.conversations.get(user(seq))).toHaveLength(1);
+    for (let seq = 1; seq <= 6; seq += 1) expect(world.provider.threads.get(user(seq))).toHaveLength(1);
   });
 });
 
@@ -511,7 +512,7 @@ describe('whatever the platform shows', () => {
             await run(world, { campaign: 'c2', budget });
             world.clock.advance(HOUR);
           }
-          const delivered = new Map([...world.provider.conversations].map(([userId, shown]) => [userId, shown.length]));
+          const delivered = new Map([...world.provider.threads].map(([userId, shown]) => [userId, shown.length]));
           for (const [userId, { beside }] of of) {
             beside.forEach(({ minutes, ...written }, index) =>
               world.provider.put(userId, { messageId: `m_x${index}`, at: NOW + minutes * MINUTE, ...written }),

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { reportCampaign, unreached, type Unreached } from '../../src/app/report.js';
-import { ROW_STATES } from '../../src/core/delivery.js';
-import type { NewCampaign, RunStep, StagedRow, Store } from '../../src/ports.js';
+import { ROW_STATES, type ReceiptKind } from '../../src/core/delivery.js';
+import type { NewCampaign, Receipt, RunStep, StagedRow, Store } from '../../src/ports.js';
 import {
   accountKey,
   failureOf,
@@ -14,6 +14,7 @@ import {
   readyCampaign,
   row,
   rows,
+  starting,
   user,
 } from '../support/fixtures.js';
 
@@ -41,7 +42,7 @@ async function sentAt(times: readonly number[], change: Partial<NewCampaign> = {
   return ran(
     rows(times.length),
     [
-      [0, { started: times.map((_, index) => index + 1) }],
+      [0, { started: starting(...times.map((_, index) => index + 1)) }],
       ...times.map((time, index): [number, Partial<RunStep>] => [
         time,
         { settled: [{ seq: index + 1, state: 'sent', messageId: `m${index}` }] },
@@ -69,7 +70,7 @@ describe('the report of a campaign', () => {
       row(7, { reason: 'window_closes_before_turn', closesAt: null }),
     ];
     const store = await ran(staged, [
-      [0, { started: [1, 2, 3, 4], skipped: [{ seq: 5, reason: 'window_closed' }] }],
+      [0, { started: starting(1, 2, 3, 4), skipped: [{ seq: 5, reason: 'window_closed' }] }],
       [
         500,
         {
@@ -108,6 +109,30 @@ describe('the report of a campaign', () => {
       top: 4,
     });
     expect({ late: report.lateMs, stop: report.stop }).toEqual({ late: null, stop: null });
+  });
+
+  it('counts who has read a message among those to whom it was delivered, and explains who was not reached', async () => {
+    const store = await sentAt([0, 0, 0, 0, 0, 0]);
+    expect((await reportCampaign(store, 'c1')).receipts).toBeNull();
+    const told = (seq: number, kind: ReceiptKind, code?: string): Receipt => ({
+      ...{ messageId: 'any', userId: user(seq), campaign: 'c1', kind, at: NOW },
+      error: code === undefined ? null : { code, message: '' },
+    });
+    const receipts = [
+      told(1, 'read'),
+      told(2, 'delivered'),
+      told(3, 'undelivered', 'twilio:30003'),
+      told(4, 'undelivered'),
+      told(5, 'undelivered', 'twilio:30003'),
+    ];
+    await store.recordReceipts(accountKey, receipts, NOW);
+    expect((await reportCampaign(store, 'c1')).receipts).toMatchObject({
+      ...{ delivered: 2, read: 1, undelivered: 3, none: 1 },
+      reasons: [
+        { code: 'twilio:30003', count: 2, meaning: expect.stringContaining('could not be reached') as string },
+        { code: '', count: 1, meaning: 'The service gave no reason.' },
+      ],
+    });
   });
 
   it('says how late a timed campaign started', async () => {
@@ -201,7 +226,7 @@ describe('who did not get it', () => {
       row(10, { ...skippedAs('duplicate'), userId: user(5) }),
     ];
     const store = await ran(staged, [
-      [0, { started: [1, 2, 3] }],
+      [0, { started: starting(1, 2, 3) }],
       [
         1,
         {

@@ -4,7 +4,7 @@ import type { Progress, RunResult, RunWorld } from '../../src/app/run.js';
 import { MAX_ATTEMPTS, type Outcome, type RowState } from '../../src/core/delivery.js';
 import { Failure } from '../../src/core/failure.js';
 import { closesAt, DEFAULT_WINDOW } from '../../src/core/window.js';
-import type { Engine, MessageRow, Store } from '../../src/ports.js';
+import type { Engine, MessageRow, RunStep, Store } from '../../src/ports.js';
 import {
   failure,
   mostWithin,
@@ -116,7 +116,7 @@ describe('a run', () => {
   });
 
   it.each([
-    ['of another account', 'other-page', undefined],
+    ['of another account', 'messenger/200000000000002', undefined],
     ['that is finished', accountKey, 'CAMPAIGN_STATE'],
   ])('of a campaign %s leaves the account free', async (_, name, code) => {
     const world = await stage(1, undefined, { account: name });
@@ -557,7 +557,7 @@ describe('a clock that is set in mid-run', () => {
 
 describe('a stall in the middle of a step', () => {
   /** The nth step that starts somebody takes so long, as when the lid of a laptop is shut. */
-  function stalling(world: Stage, nth: number, stall: (started: number[]) => void): RunWorld {
+  function stalling(world: Stage, nth: number, stall: (started: RunStep['started']) => void): RunWorld {
     let count = 0;
     const store = new Proxy(world.store, {
       get(target, name) {
@@ -565,7 +565,7 @@ describe('a stall in the middle of a step', () => {
         if (name !== 'record') return member.bind(target);
         return async (...args: unknown[]) => {
           const isRunning = await Reflect.apply(member, target, args);
-          const { started } = args[2] as { started: number[] };
+          const { started } = args[2] as RunStep;
           if (started.length > 0) count += 1;
           if (count === nth) {
             count += 1;
@@ -588,7 +588,7 @@ describe('a stall in the middle of a step', () => {
     const stalled = stalling(world, 5, (started) => {
       stall(world);
       until = world.clock.now();
-      held = started;
+      held = started.map(({ seq }) => seq);
     });
     const told: Progress['counts'][] = [];
     const result = await run(stalled, { onProgress: ({ counts }) => told.push({ ...counts }) });
@@ -655,10 +655,10 @@ describe('two at once', () => {
   it('on two accounts do not get in each other’s way', async () => {
     const world = await stage(30);
     await world.store.recordOpeners(
-      'other-page',
+      'messenger/200000000000002',
       rows(30).map(({ userId }) => wrote(userId, NOW)),
     );
-    await readyCampaign(world.store, rows(30), { id: 'c2', account: 'other-page' });
+    await readyCampaign(world.store, rows(30), { id: 'c2', account: 'messenger/200000000000002' });
     const both = await Promise.all([run(world), run(world, { campaign: 'c2' })]);
     expect(both.map((one) => one.counts.sent)).toEqual([30, 30]);
   });

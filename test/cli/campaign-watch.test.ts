@@ -7,7 +7,17 @@ import { STOP_STATUS, type StopCause } from '../../src/core/delivery.js';
 import type { Settlement, StagedRow } from '../../src/ports.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { failure } from '../support/fake-provider.js';
-import { accountKey, failureOf, HOUR, MINUTE, NOW, openLedger, readyCampaign, rows } from '../support/fixtures.js';
+import {
+  accountKey,
+  failureOf,
+  HOUR,
+  MINUTE,
+  NOW,
+  openLedger,
+  readyCampaign,
+  rows,
+  starting,
+} from '../support/fixtures.js';
 import { inside } from '../support/process-inside.js';
 import { testWorkspace } from '../support/workspace.js';
 
@@ -75,7 +85,7 @@ async function scene(
       await store.start(lease, 'c1', clock.now());
       const seqs = Array.from({ length: count }, (_, index) => next + index);
       next += count;
-      await store.record(lease, 'c1', { settled: [], skipped: [], started: seqs }, clock.now());
+      await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(...seqs) }, clock.now());
       const settled = seqs.map((seq): Settlement => ({ seq, state: 'sent', messageId: `m${seq}` }));
       await store.record(lease, 'c1', { settled, skipped: [], started: [] }, clock.now());
       await engine.release(lease, 0);

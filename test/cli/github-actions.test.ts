@@ -145,7 +145,17 @@ function result(
     finishedAt: NOW,
     ...change,
   };
-  const summary = { counts: all, skip: {}, errors: {}, refusedByOpener: {}, byOpener: {}, changed: { out: {}, in: 0 } };
+  const summary = {
+    counts: all,
+    skip: {},
+    errors: {},
+    refusedByOpener: {},
+    byOpener: {},
+    receipts: {},
+    undelivered: {},
+    outside: 0,
+    changed: { out: {}, in: 0 },
+  };
   return { campaign, summary: { ...summary, ...more } };
 }
 
@@ -259,7 +269,8 @@ describe('findings', () => {
       finding('SHEET_MISSING', { wanted: 'Recipients', found: [value] }),
       finding('HEADER_CHANGED', { expected: ['User ID'], found: [value] }),
       finding('TEMPLATE_MISMATCH', { expected: { ...origin, template: 'a', language: 'en_US' }, found: origin }),
-      finding('ID_NOT_TEXT', { found: value }),
+      finding('ID_NOT_TEXT', { found: value, channel: 'messenger' }),
+      finding('ID_NOT_TEXT', { found: value, channel: 'sms' }),
       finding('ID_MALFORMED', { found: value, channel: 'messenger' }),
       finding('ID_MALFORMED', { found: value, channel: 'sms' }),
       finding('ID_CLEANED', { found: value }),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { clip, findingJson, findingLine, findingNote, sentence } from '../../src/cli/messages.js';
+import { clip, findingJson, findingLine, findingNote, publicSentence, sentence } from '../../src/cli/messages.js';
 import {
   finding,
   type Finding,
@@ -44,16 +44,24 @@ const EXAMPLES: { [C in FindingCode]: FindingArguments[C][] } = {
   TOO_MANY_ROWS: [{ max: 1_000_000 }],
   IDS_ROUNDED: [{ rounded: 95, long: 100 }],
   ID_MISSING: [{}],
-  ID_NOT_TEXT: [{ found: '7.64E+16' }],
+  ID_NOT_TEXT: [
+    { found: '7.64E+16', channel: 'messenger' },
+    { found: '15550001111', channel: 'sms' },
+  ],
   ID_MALFORMED: [
     { found: '1234', channel: 'messenger' },
-    { found: '0555', channel: 'sms' },
+    ...['0555', '0049151', '(555) 000-1111', '+49 (0)151', '+1555', 'tel:+15550001111', '٠١٥١', 'ann'].map((found) => ({
+      found,
+      channel: 'sms',
+    })),
   ],
+  OWNER_MISSING: [{}],
+  OWNER_UNKNOWN: [{ found: 'bob', known: ['alice'] }],
   ID_DUPLICATE: [
     { firstRow: 2, sameValues: true },
     { firstRow: 2, sameValues: false },
   ],
-  ID_CLEANED: [{ found: ' 1 ' }],
+  ID_CLEANED: [{ found: ' 1 ' }, { found: '+1 (555) 000-1111' }],
   CHANNEL_MISMATCH: [
     { expected: 'messenger', found: 'sms' },
     { expected: 'sms', found: 'messenger' },
@@ -70,7 +78,10 @@ const EXAMPLES: { [C in FindingCode]: FindingArguments[C][] } = {
   CELL_NUMBER: [{ text: '42' }],
   CELL_OUTSIDE: [{}],
   MESSAGE_TOO_LONG: [LIMIT],
-  MESSAGE_URL_INVALID: [{ part: 'button', found: 'htp:/x' }],
+  MESSAGE_URL_INVALID: [
+    { part: 'button', found: 'htp:/x' },
+    { part: 'media.url', found: 'https://example.com/a.png', site: 'facebook.com' },
+  ],
   VARIABLE_SYNTAX: [{ text: '{{first name}}' }],
   VARIABLE_UNDECLARED: [{ variable: 'nmae' }],
   VARIABLE_UNUSED: [{ variable: 'name' }],
@@ -84,6 +95,20 @@ const EXAMPLES: { [C in FindingCode]: FindingArguments[C][] } = {
     { part: 'buttons', channel: 'sms' },
   ],
   TAG_FORBIDDEN: [{ tag: 'HUMAN_AGENT' }],
+  PART_NOT_OF_KIND: [
+    { part: 'header', kind: 'session' },
+    { part: 'media', kind: 'registered' },
+  ],
+  PART_FIXED: [{ part: 'buttons[0].title' }],
+  CARD_INCOMPLETE: [{ part: 'cards[0]' }],
+  VARIABLE_AT_EDGE: [
+    { variable: 'name', edge: 'start' },
+    { variable: 'name', edge: 'end' },
+  ],
+  LINK_WITHOUT_START: [{ part: 'buttons[0].url' }],
+  OUTSIDE_UNKNOWN: [{ name: 'order_news', language: 'en_US' }],
+  OUTSIDE_NOT_REGISTERED: [{ name: 'order_news' }],
+  OUTSIDE_VARIABLES: [{ name: 'order_news', missing: ['name', 'date'] }],
 };
 
 const FINDINGS: Finding[] = Object.entries(EXAMPLES).flatMap(([code, all]) =>
@@ -122,7 +147,9 @@ describe('the sentence of a finding', () => {
       finding('CELL_ERROR', { error: evil }),
       finding('SHEET_MISSING', { wanted: 'Recipients', found: [evil] }),
       finding('TEMPLATE_MISMATCH', { expected: ORIGIN, found: { template: evil, language: evil, fingerprint: evil } }),
-      finding('ID_NOT_TEXT', { found: evil }),
+      finding('ID_NOT_TEXT', { found: evil, channel: 'messenger' }),
+      finding('ID_NOT_TEXT', { found: evil, channel: 'sms' }),
+      finding('ID_MALFORMED', { found: evil, channel: 'sms' }),
       finding('CELL_NUMBER', { text: evil }),
       finding('FILE_TRUNCATED', { detail: evil }),
       finding('FILE_NOT_WORKBOOK', { reason: 'damaged', detail: evil }),
@@ -132,6 +159,32 @@ describe('the sentence of a finding', () => {
       expect(sentence(one), one.code).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
       expect(sentence(one).length, one.code).toBeLessThan(600);
     }
+  });
+});
+
+describe('the sentence of a phone number that is none', () => {
+  it.each([
+    ['00491511234567', /begins with 00\. Write \+ instead/],
+    ['0151 1234567', /no country code\. .* instead of the 0/],
+    ['(555) 000-1111', /does not begin with \+ and the country code/],
+    ['１５５５０００１１１１', /digits of another script/],
+    ['tel:+15550001111', /something before the number/],
+    ['+49 (0)151 1234567', /0 in brackets/],
+    ['+4915', /too few or too many digits/],
+    ['+1 555 000 1111 or +1 555 000 2222', /Write one number/],
+  ])('%s', (found, says) => {
+    const malformed = finding('ID_MALFORMED', { found, channel: 'sms' });
+    expect(sentence(malformed)).toMatch(says);
+    expect(sentence(malformed)).toContain(`"${found}" `);
+    expect(publicSentence(malformed)).toMatch(says);
+    expect(publicSentence(malformed)).not.toContain(found);
+  });
+
+  it('is its own for what a spreadsheet program has made a number', () => {
+    const typed = finding('ID_NOT_TEXT', { found: '15550009999', channel: 'sms' });
+    expect(sentence(typed)).toMatch(/typed as a number \(15550009999\).* take the \+ of a number away/);
+    expect(publicSentence(typed)).toMatch(/typed as a number, .* take the \+ of a number away/);
+    for (const words of [sentence(typed), publicSentence(typed)]) expect(words).not.toContain('15 digits');
   });
 });
 

@@ -108,6 +108,30 @@ describe('a bubble', () => {
     expect(shown).toContain('( Ja, bitte )');
   });
 
+  it('shows the header of a registered template above its text', () => {
+    const lines = bubble(message({ header: 'Order A-1', text: 'It comes.' }), 80, plain).split('\n');
+    expect(lines.slice(1, 3)).toEqual(['│ Order A-1 │', '│ It comes. │']);
+  });
+
+  it('shows cards one below the other, each in a box of its own', () => {
+    const cards = [
+      { title: 'Mug', image: 'https://example.com/mug.png', buttons: [] },
+      {
+        title: 'A very long title '.repeat(4).trim(),
+        subtitle: 'x',
+        buttons: [{ type: 'postback' as const, title: 'Ask', payload: 'P' }],
+      },
+    ];
+    const quickReplies = [{ title: 'More', payload: 'MORE' }];
+    const shown = bubble(message({ cards, quickReplies }), 60, plain);
+    expect(shown.match(/^╭─+╮$/gm)).toHaveLength(2);
+    expect(shown.match(/^╰─+╯$/gm)).toHaveLength(2);
+    for (const text of ['[image] https://example.com/mug.png', 'Mug', '[ Ask ]', '( More )'])
+      expect(shown).toContain(text);
+    expect(Math.max(...widths(shown))).toBeLessThanOrEqual(60);
+    expect(shown.indexOf('Mug')).toBeLessThan(shown.indexOf('[ Ask ]'));
+  });
+
   it('stays a closed box when a button is wider than the text', () => {
     const buttons = [{ type: 'web_url' as const, title: 'Open the website', url: 'https://example.com' }];
     const shown = bubble(message({ text: 'Hi', buttons }), 80, plain);
@@ -116,9 +140,13 @@ describe('a bubble', () => {
   });
 
   it('takes nothing from a sheet that a terminal would obey', () => {
-    const shown = bubble(message({ text: 'Hi \u001b[2J\u001b]0;owned\u0007 Ann\r!' }), 80, plain);
-    // eslint-disable-next-line no-control-regex -- these are what must not be there
-    expect(shown).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
+    const evil = 'Hi \u001b[2J\u001b]0;owned\u0007 Ann\r!';
+    const buttons = [{ type: 'postback' as const, title: evil, payload: 'P' }];
+    const cards = [{ title: evil, subtitle: evil, image: evil, buttons }];
+    for (const one of [message({ header: evil, text: evil, buttons }), message({ cards })]) {
+      // eslint-disable-next-line no-control-regex -- these are what must not be there
+      expect(bubble(one, 80, plain)).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
+    }
   });
 });
 

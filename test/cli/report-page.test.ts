@@ -10,7 +10,18 @@ import { XmlReader } from '../../src/sheets/xml.js';
 import { SqliteDatabase } from '../../src/stores/sqlite-database.js';
 import { SqliteEngine } from '../../src/stores/sqlite-engine.js';
 import { SqliteStore } from '../../src/stores/sqlite.js';
-import { accountKey, HOUR, living, NOW, readyCampaign, row, rows, template, user } from '../support/fixtures.js';
+import {
+  accountKey,
+  HOUR,
+  living,
+  NOW,
+  readyCampaign,
+  row,
+  rows,
+  starting,
+  template,
+  user,
+} from '../support/fixtures.js';
 import { inside } from '../support/process-inside.js';
 import { readPath } from '../support/workbooks.js';
 import { sharedEnd, testWorkspace, type TestWorkspace } from '../support/workspace.js';
@@ -30,6 +41,8 @@ function sample(change: Partial<CampaignReport> = {}, source = 'people.xlsx'): C
       pace: 35,
       state: 'finished',
       timing: { sendAt: NOW, expiresAt: NOW + HOUR, zone: 'Europe/Berlin' },
+      mode: 'bulk',
+      outside: null,
       key: null,
       occurrence: null,
       budget: DEFAULT_BUDGET,
@@ -46,10 +59,14 @@ function sample(change: Partial<CampaignReport> = {}, source = 'people.xlsx'): C
       errors: { '551/1545041': 3, TIMEOUT: 1 },
       refusedByOpener: { comment: 3 },
       byOpener: { message: { sent: 2000, unknown: 1, skipped: 40 }, comment: { failed: 3 } },
+      receipts: {},
+      undelivered: {},
+      outside: 0,
       changed: { out: { window_closed: 4 }, in: 2 },
     },
     leftOut: [{ reason: 'window_closed', count: 40, sinceApproval: 4 }],
     problems: [{ code: '551/1545041', count: 3, meaning: 'This person is not available.', advice: 'Leave them out.' }],
+    receipts: null,
     openers: [
       { opener: 'message', counts: { ...none, sent: 2000, unknown: 1, skipped: 40, total: 2041 } },
       { opener: 'comment', counts: { ...none, failed: 3, total: 3 } },
@@ -72,8 +89,10 @@ function sample(change: Partial<CampaignReport> = {}, source = 'people.xlsx'): C
 
 /** What every outside text of a report may hold. */
 function hostile(text: string): CampaignReport {
+  const reason = { code: text, count: 3, meaning: text, advice: text };
   const report = sample({
-    problems: [{ code: text, count: 3, meaning: text, advice: text }],
+    problems: [reason],
+    receipts: { delivered: 0, read: 0, undelivered: 3, none: 1997, reasons: [reason] },
     stop: { at: NOW, meaning: text, advice: text, error: { code: text, message: text } },
   });
   report.campaign = {
@@ -196,6 +215,18 @@ describe('the page of a report', () => {
     expect(shown).toContain('user …9471 and …5678');
   });
 
+  it('says what was told of messages later, with its own table of reasons', async () => {
+    const receipts = {
+      ...{ delivered: 1200, read: 300, undelivered: 20, none: 780 },
+      reasons: [{ code: 'cams:131026', count: 20, meaning: 'Not reachable.', advice: 'Leave them out.' }],
+    };
+    const { elements, texts } = expectHarmless(await reportPage(sample({ receipts }), NOW));
+    const text = texts.join(' ');
+    for (const part of ['Delivered and read', '1,200', '60 %', '300', '780', 'cams:131026', 'Not reachable.'])
+      expect(text).toContain(part);
+    expect(elements.filter((element) => element === 'table')).toHaveLength(7);
+  });
+
   it('says little of a campaign that has not begun', async () => {
     const report = sample({ leftOut: [], problems: [], openers: [], lateMs: null });
     report.windowsClosed = { beforeTurn: 0, afterApproval: 0 };
@@ -295,7 +326,7 @@ describe('pagecast campaign report', () => {
     const lease = (await engine.own(accountKey, NOW))!;
     const error = { code: '551/1545041', message: 'This person is not available' };
     await store.start(lease, 'c1', NOW);
-    await store.record(lease, 'c1', { settled: [], skipped: [], started: [1, 2] }, NOW);
+    await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(1, 2) }, NOW);
     const settled = [
       { seq: 1, state: 'sent', messageId: 'm1' },
       { seq: 2, state: 'failed', error },

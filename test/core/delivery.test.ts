@@ -44,6 +44,15 @@ describe('explainError', () => {
     ['190/463', 'stop token'],
     ['2/99', 'retryable'],
     ['4/2018022', 'pause'],
+    // A version of the API that is wrong, or retired.
+    ['2500', 'stop permission'],
+    ['2635', 'stop permission'],
+    // Graph's guide to errors gives 200 to 299 one meaning.
+    ['299', 'stop permission'],
+    ['200/9', 'stop permission'],
+    ['230', 'rejected'],
+    ['2991', 'stop content'],
+    ['GraphBatchException', 'unknown'],
     // What nobody knows must not be tried on everybody.
     ['31337', 'stop content'],
     ['31337/1', 'stop content'],
@@ -54,6 +63,16 @@ describe('explainError', () => {
     expect(met.kind === 'stop' ? `stop ${met.cause}` : met.kind).toBe(expected);
     expect(meaning).toMatch(/\.$/);
     expect(advice).toMatch(/\.$/);
+  });
+});
+
+describe('what is wrong with a token', () => {
+  it('is told apart by its subcode', () => {
+    const codes = ['190', '190/458', '190/459', '190/460', '190/463', '190/464', '190/467', '190/492', '102', '104'];
+    const rows = codes.map((code) => explainError(code));
+    expect(new Set(rows.map(({ meaning }) => meaning)).size).toBe(codes.length);
+    expect(new Set(rows.map(({ class: met }) => met.kind === 'stop' && met.cause))).toEqual(new Set(['token']));
+    for (const { advice } of rows) expect(advice).toMatch(/resume the campaign\.$/);
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { EXIT, EXIT_MEANING, Failure, type FailureCode } from '../../src/core/failure.js';
+import { EXIT, EXIT_MEANING, Failure, gravest, type ExitStatus, type FailureCode } from '../../src/core/failure.js';
 
 describe('Failure', () => {
   it.each<[FailureCode, number]>([
@@ -24,5 +24,22 @@ describe('Failure', () => {
 
   it('has one meaning for each exit status', () => {
     expect(Object.keys(EXIT_MEANING).map(Number).sort()).toEqual(Object.values(EXIT).sort());
+  });
+});
+
+describe('the status of several things', () => {
+  it.each<[statuses: ExitStatus[], status: ExitStatus]>([
+    [[], EXIT.done],
+    [[EXIT.done, EXIT.tryAgain], EXIT.tryAgain],
+    [[EXIT.tryAgain, EXIT.usage, EXIT.done], EXIT.usage],
+    [[EXIT.usage, EXIT.stopped], EXIT.stopped],
+    [[EXIT.stopped, EXIT.unauthorized], EXIT.unauthorized],
+    [[EXIT.unauthorized, EXIT.internal], EXIT.internal],
+  ])('%j come to %i', (statuses, status) => {
+    expect(gravest(statuses)).toBe(status);
+  });
+
+  it('leaves none of them out', () => {
+    for (const status of Object.values(EXIT)) expect(gravest([EXIT.done, status])).toBe(status);
   });
 });

@@ -1,30 +1,49 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { admit, everybodyInTime, finishTime, latestStart, servedFrom, TurnTaker } from '../../src/core/plan.js';
+import {
+  admit,
+  everybodyInTime,
+  finishTime,
+  latestStart,
+  servedFrom,
+  TurnTaker,
+  type PlanReason,
+} from '../../src/core/plan.js';
 import { CLOCK_SKEW_MS } from '../../src/core/window.js';
 import { DAY, exactWindow, fixedRandom, HOUR, NOW } from '../support/fixtures.js';
 
 describe('admit', () => {
   const at = (openedAt: number) => ({ openedAt, opener: 'message' as const });
-  const open = { reason: null, closesAt: NOW - HOUR + DAY };
+  const queued = (closesAt: number | null, outside = false) => ({ reason: null, closesAt, outside });
+  const leftOut = (reason: PlanReason) => ({ reason, closesAt: null, outside: false });
+  const open = queued(NOW - HOUR + DAY);
   it.each([
     ['an open window', at(NOW - HOUR), false, open],
-    ['exactly 24 hours', at(NOW - DAY), false, { reason: 'window_closed' }],
-    ['a millisecond less', at(NOW - DAY + 1), false, { reason: null, closesAt: NOW + 1 }],
-    ['nothing known', null, false, { reason: 'window_unknown' }],
-    ['an opener from the future', at(NOW + CLOCK_SKEW_MS + 1), false, { reason: 'window_unknown' }],
-    ['opted out, window open', at(NOW - HOUR), true, { reason: 'opted_out' }],
-    ['opted out, nothing known', null, true, { reason: 'opted_out' }],
+    ['exactly 24 hours', at(NOW - DAY), false, leftOut('window_closed')],
+    ['a millisecond less', at(NOW - DAY + 1), false, queued(NOW + 1)],
+    ['nothing known', null, false, leftOut('window_unknown')],
+    ['an opener from the future', at(NOW + CLOCK_SKEW_MS + 1), false, leftOut('window_unknown')],
+    ['opted out, window open', at(NOW - HOUR), true, leftOut('opted_out')],
+    ['opted out, nothing known', null, true, leftOut('opted_out')],
   ])('session message, %s', (_, last, optedOut, admission) => {
-    expect(admit({ last, optedOut }, NOW, exactWindow, true)).toEqual(admission);
+    expect(admit({ last, optedOut }, NOW, exactWindow, 'inside')).toEqual(admission);
   });
 
   it.each([
-    ['a shut window', at(NOW - 9 * DAY), false, { reason: null, closesAt: null }],
-    ['nothing known', null, false, { reason: null, closesAt: null }],
-    ['opted out', null, true, { reason: 'opted_out' }],
+    ['a shut window', at(NOW - 9 * DAY), false, queued(null)],
+    ['nothing known', null, false, queued(null)],
+    ['opted out', null, true, leftOut('opted_out')],
   ])('registered message, %s', (_, last, optedOut, admission) => {
-    expect(admit({ last, optedOut }, NOW, exactWindow, false)).toEqual(admission);
+    expect(admit({ last, optedOut }, NOW, exactWindow, 'everybody')).toEqual(admission);
+  });
+
+  it.each([
+    ['an open window', at(NOW - HOUR), false, open],
+    ['a shut window', at(NOW - DAY), false, queued(null, true)],
+    ['nothing known', null, false, queued(null, true)],
+    ['opted out', at(NOW - DAY), true, leftOut('opted_out')],
+  ])('a session message inside and a registered one outside, %s', (_, last, optedOut, admission) => {
+    expect(admit({ last, optedOut }, NOW, exactWindow, 'both')).toEqual(admission);
   });
 });
 

@@ -10,6 +10,7 @@ import {
   MARK_HEADER,
   RowChecker,
   sheetHeader,
+  usableId,
   type Cell,
   type RowResult,
 } from '../../src/core/sheet.js';
@@ -96,7 +97,7 @@ describe('a good row', () => {
   ])('on %s with %s', (channel, id) => {
     expect(check([id, 'Ann', 'A-1'], channel)).toEqual({
       kind: 'recipient',
-      recipient: { row: 2, userId: id, values: ['Ann', 'A-1'] },
+      recipient: { row: 2, userId: id, values: ['Ann', 'A-1'], owner: null },
       findings: [],
     });
   });
@@ -151,7 +152,12 @@ describe('the id', () => {
     ['a phone number', PHONE, 'instagram', 'CHANNEL_MISMATCH'],
     ['a Page-scoped id', ID, 'sms', 'CHANNEL_MISMATCH'],
     ['a phone number without country code', '015112345678', 'sms', 'ID_MALFORMED'],
-    ['a phone number with 00', '004915112345678', 'sms', 'CHANNEL_MISMATCH'],
+    ['a phone number with 00', '004915112345678', 'sms', 'ID_MALFORMED'],
+    ['a phone number with a 0 in brackets', '+49 (0)151 12345678', 'sms', 'ID_MALFORMED'],
+    ['a phone number without +', '(555) 000-1111', 'sms', 'ID_MALFORMED'],
+    ['a phone number that went through a number cell', { kind: 'number', text: '15550001111' }, 'sms', 'ID_NOT_TEXT'],
+    ['a phone number in scientific notation', '1.5555E+10', 'sms', 'ID_NOT_TEXT'],
+    ['a Page-scoped id with separators', '7642925849-053901', 'messenger', 'ID_MALFORMED'],
   ])('%s (%j on %s)', (_, cell, channel, code) => {
     const result = check([cell, 'Ann', 'A-1'], channel);
     expect(result.kind).toBe('invalid');
@@ -164,8 +170,12 @@ describe('the id', () => {
     const number = check([{ kind: 'number', text: '7.6429258490539e+15' }, 'a', 'b']);
     expect(number).toMatchObject({
       userId: '7.6429258490539e+15',
-      findings: [{ args: { found: '7.6429258490539e+15' } }],
+      findings: [{ args: { found: '7.6429258490539e+15', channel: 'messenger' } }],
     });
+    for (const cell of ['1.5555E+10', { kind: 'number', text: '1.5555E+10' } as const]) {
+      const phone = check([cell, 'a', 'b'], 'sms');
+      expect(phone).toMatchObject({ findings: [{ args: { found: '1.5555E+10', channel: 'sms' } }] });
+    }
   });
 
   it('is freed from what nobody sees, with a note, and never changed otherwise', () => {
@@ -195,6 +205,21 @@ describe('the id', () => {
         expect(codes(result)).toEqual(found === id ? [] : ['ID_CLEANED']);
       }),
     );
+  });
+
+  it.each([
+    ' +1 555 000 1111',
+    "'+15550001111",
+    '+1-555-000-1111',
+    '+1.555.000.1111',
+    '+1 (555) 000-1111',
+    '+1/555/0001111',
+  ])('as a phone number is freed from separators as well: %s', (cell) => {
+    const result = check([cell, 'Ann', 'A-1'], 'sms');
+    expect(result).toMatchObject({ kind: 'recipient', recipient: { userId: '+15550001111' } });
+    expect(codes(result)).toEqual(['ID_CLEANED']);
+    expect(usableId(cell, 'sms')).toBe('+15550001111');
+    expect(usableId(cell, 'messenger')).toBeNull();
   });
 
   it('that is refused is told as it was found', () => {

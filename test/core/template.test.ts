@@ -3,13 +3,20 @@ import { describe, expect, it } from 'vitest';
 import type { FindingCode } from '../../src/core/finding.js';
 import {
   badLinks,
+  buttonPlace,
   checkTemplate,
   compileTemplate,
   exceededLimits,
   fingerprintText,
+  LIMITS,
+  outsideFaults,
   parseText,
+  registeredMismatch,
   usedVariables,
   utf8Length,
+  type Button,
+  type Card,
+  type Channel,
   type Message,
   type Template,
 } from '../../src/core/template.js';
@@ -23,11 +30,27 @@ function message(parts: Partial<Message>): Message {
   return { buttons: [], quickReplies: [], ...parts };
 }
 
-function withoutBody(whole: Template): Template {
-  const rest = { ...whole };
+/** A template without a body. */
+function bodiless(parts: Partial<Template>): Template {
+  const rest = template(parts);
   delete rest.body;
   return rest;
 }
+
+function registered(parts: Partial<Template> = {}, status = 'PENDING'): Template {
+  return template({ kind: 'registered', registration: { name: 'r', status, parameters: 'named' }, ...parts });
+}
+
+function card(parts: Partial<Card> = {}): Card {
+  return { title: 'x', subtitle: 'x', buttons: [], ...parts };
+}
+
+function many<T>(count: number, one: T): T[] {
+  return Array.from({ length: count }, () => one);
+}
+
+const postback: Button = { type: 'postback', title: 'x', payload: 'x' };
+const link: Button = { type: 'web_url', title: 'x', url: 'https://x.org' };
 
 describe('parseText', () => {
   it.each<[string, unknown]>([
@@ -69,8 +92,18 @@ describe('usedVariables', () => {
     expect(usedVariables(full).map(({ name }) => name)).toEqual(['b', 'a', 'c', 'd', 'e', 'f', 'g']);
     expect(usedVariables(full)[1]).toEqual({ name: 'a', example: 'A', maxLength: 3 });
     expect(usedVariables(full)[0]).toEqual({ name: 'b', example: '' });
-    const media = withoutBody(template({ media: { type: 'image', url: 'https://x.org/{{m}}' } }));
+    const media = bodiless({ media: { type: 'image', url: 'https://x.org/{{m}}' } });
     expect(usedVariables(media).map(({ name }) => name)).toEqual(['m']);
+  });
+
+  it('are those of header and cards as well', () => {
+    const cards = [
+      card({ title: '{{b}}', subtitle: '{{c}}', image: 'https://x.org/{{d}}' }),
+      card({ title: '{{a}}', buttons: [{ type: 'postback', title: '{{e}}', payload: '{{f}}' }] }),
+    ];
+    expect(usedVariables(bodiless({ cards })).map(({ name }) => name)).toEqual(['b', 'c', 'd', 'a', 'e', 'f']);
+    const withHeader = registered({ header: '{{h}}', body: 'x {{b}} {{h}} x' });
+    expect(usedVariables(withHeader).map(({ name }) => name)).toEqual(['h', 'b']);
   });
 });
 
@@ -109,31 +142,126 @@ describe('compileTemplate', () => {
     );
   });
 
-  it('names the parameters of a registered template, or only orders them', () => {
-    const registered = (parameters: 'named' | 'positional') =>
-      compileTemplate(
-        template({
-          kind: 'registered',
-          registration: { name: 'r', status: 'APPROVED', parameters },
-          body: 'a {{x}} b {{y}} c {{x}}',
-        }),
-      ).render(['1', '2']).registered;
-    expect(registered('named')).toEqual({
-      name: 'r',
-      language: 'en_US',
-      parameters: [
-        { name: 'x', text: '1' },
-        { name: 'y', text: '2' },
+  it('fills cards', () => {
+    const cards = [
+      card({ title: 'T {{a}}', subtitle: 'S {{b}}', image: 'https://x.org/{{a}}.png' }),
+      {
+        title: '{{b}}',
+        buttons: [
+          { ...postback, payload: 'P {{a}}' },
+          { ...link, url: 'https://x.org/{{b}}' },
+        ],
+      },
+    ];
+    expect(compileTemplate(bodiless({ cards })).render(['1', '2'])).toEqual(
+      message({
+        cards: [
+          { title: 'T 1', subtitle: 'S 2', image: 'https://x.org/1.png', buttons: [] },
+          {
+            title: '2',
+            buttons: [
+              { ...postback, payload: 'P 1' },
+              { ...link, url: 'https://x.org/2' },
+            ],
+          },
+        ],
+      }),
+    );
+  });
+
+  it('gives CAMS every value by its name', () => {
+    const compiled = compileTemplate(template({ body: '{{b}} {{a}}', cams: { code: '1119' } }));
+    expect(compiled.render(['1', '2'])).toEqual(
+      message({ text: '1 2', cams: { code: '1119', language: 'en_US', parameters: { b: '1', a: '2' } } }),
+    );
+  });
+
+  describe('of a registered template', () => {
+    const whole = registered({
+      header: 'Order {{no}}',
+      body: 'Hi {{name}}, {{no}} comes on {{date}}. Bye {{name}}!',
+      buttons: [
+        { type: 'web_url', title: 'Shop', url: 'https://x.org' },
+        { type: 'web_url', title: 'Track', url: 'https://x.org/t/{{no}}/{{name}}?x=1' },
+        { type: 'postback', title: 'Help', payload: 'HELP' },
+        { type: 'postback', title: 'Move', payload: '{"move":"{{no}}"}' },
       ],
     });
-    expect(registered('positional')?.parameters).toEqual([
-      { name: null, text: '1' },
-      { name: null, text: '2' },
-    ]);
+    // no, name, date
+    const values = ['A-1', 'Ann', '1 Dec'];
+
+    it('gives each component its own parameters, by name', () => {
+      expect(compileTemplate(whole).render(values).registered).toEqual({
+        name: 'r',
+        language: 'en_US',
+        header: [{ name: 'no', text: 'A-1' }],
+        parameters: [
+          { name: 'name', text: 'Ann' },
+          { name: 'no', text: 'A-1' },
+          { name: 'date', text: '1 Dec' },
+        ],
+        buttons: [
+          { type: 'URL', url: 'A-1/Ann?x=1' },
+          { type: 'POSTBACK', payload: 'A-1' },
+        ],
+      });
+    });
+
+    it('or in the order of the places, each component from 1 on', () => {
+      const registration = { name: 'r', status: 'APPROVED', parameters: 'positional' } as const;
+      const message = compileTemplate({ ...whole, registration }).render(values).registered;
+      expect(message?.header).toEqual([{ name: null, text: 'A-1' }]);
+      expect(message?.parameters.map(({ name, text }) => [name, text])).toEqual([
+        [null, 'Ann'],
+        [null, 'A-1'],
+        [null, '1 Dec'],
+      ]);
+    });
+
+    it('shows what the person will see', () => {
+      const message = compileTemplate(whole).render(values);
+      expect(message.header).toBe('Order A-1');
+      expect(message.text).toBe('Hi Ann, A-1 comes on 1 Dec. Bye Ann!');
+    });
+
+    it('comes to the same whether the platform fills it or we do', () => {
+      const word = fc.constantFrom('{{a}}', '{{b}}', '{{c}}', ' x ', '{{', '}', '');
+      const text = fc.array(word, { maxLength: 6 }).map((words) => words.join(''));
+      const value = fc.oneof(fc.string(), fc.constantFrom('{{a}}', '$&', '{{1}}'));
+      const parameters = fc.constantFrom('named' as const, 'positional' as const);
+      fc.assert(
+        fc.property(text, text, text, text, fc.array(value), parameters, (header, body, url, payload, values, kind) => {
+          const one = registered({
+            header,
+            body,
+            registration: { name: 'r', status: 'APPROVED', parameters: kind },
+            buttons: [
+              { ...link, url },
+              { ...postback, payload },
+            ],
+          });
+          const message = compileTemplate(one).render(values);
+          expect(platformFills(header, message.registered?.header ?? [])).toBe(message.header);
+          expect(platformFills(body, message.registered?.parameters ?? [])).toBe(message.text);
+          const sent = [...(message.registered?.buttons ?? [])];
+          const shown = one.buttons.map((button) => {
+            const place = buttonPlace(button);
+            if (place === null) return button.type === 'web_url' ? button.url : button.payload;
+            const parameter = sent.shift();
+            const filled = parameter?.type === 'URL' ? parameter.url : parameter?.payload;
+            return `${place.before}${filled}${place.after}`;
+          });
+          expect(sent).toEqual([]);
+          expect(shown).toEqual(
+            message.buttons.map((button) => (button.type === 'web_url' ? button.url : button.payload)),
+          );
+        }),
+      );
+    });
   });
 
   it('keeps media', () => {
-    const media = withoutBody(template({ media: { type: 'video', url: 'https://x.org/{{m}}.mp4' } }));
+    const media = bodiless({ media: { type: 'video', url: 'https://x.org/{{m}}.mp4' } });
     expect(compileTemplate(media).render(['a'])).toEqual(
       message({ media: { type: 'video', url: 'https://x.org/a.mp4' } }),
     );
@@ -158,11 +286,19 @@ describe('utf8Length', () => {
 });
 
 describe('exceededLimits', () => {
-  it.each<[what: string, channel: 'messenger' | 'instagram' | 'sms', ok: Message, over: Message, part: string]>([
+  const reference = { name: 'r', language: 'en_US', header: [], parameters: [], buttons: [] };
+  it.each<[what: string, channel: Channel, ok: Message, over: Message, part: string]>([
     ['Messenger text', 'messenger', message({ text: 'x'.repeat(1999) }), message({ text: 'x'.repeat(2000) }), 'body'],
     ['Instagram text', 'instagram', message({ text: 'x'.repeat(1000) }), message({ text: 'x'.repeat(1001) }), 'body'],
     ['Instagram bytes', 'instagram', message({ text: '订'.repeat(333) }), message({ text: '订'.repeat(334) }), 'body'],
     ['SMS', 'sms', message({ text: 'x'.repeat(1600) }), message({ text: 'x'.repeat(1601) }), 'body'],
+    [
+      'registered text above buttons',
+      'messenger',
+      { ...buttoned('x'.repeat(1999)), registered: reference },
+      { ...buttoned('x'.repeat(2000)), registered: reference },
+      'body',
+    ],
     ['text above buttons', 'messenger', buttoned('x'.repeat(640)), buttoned('x'.repeat(641)), 'body'],
     ['button title', 'messenger', buttoned('x', 'x'.repeat(20)), buttoned('x', 'x'.repeat(21)), 'buttons[0].title'],
     [
@@ -186,6 +322,28 @@ describe('exceededLimits', () => {
       replied('x', 'x'.repeat(1001)),
       'quickReplies[0].payload',
     ],
+    ['a title of a card', 'messenger', carded({ title: long(80) }), carded({ title: long(81) }), 'cards[1].title'],
+    [
+      'a subtitle of a card',
+      'instagram',
+      carded({ subtitle: long(80) }),
+      carded({ subtitle: long(81) }),
+      'cards[1].subtitle',
+    ],
+    [
+      'a title on a card',
+      'messenger',
+      carded({ buttons: [{ ...link, title: long(20) }] }),
+      carded({ buttons: [{ ...link, title: long(21) }] }),
+      'cards[1].buttons[0].title',
+    ],
+    [
+      'a payload on a card',
+      'instagram',
+      carded({ buttons: [{ ...postback, payload: long(1000) }] }),
+      carded({ buttons: [{ ...postback, payload: long(1001) }] }),
+      'cards[1].buttons[0].payload',
+    ],
   ])('%s', (_, channel, ok, over, part) => {
     expect(exceededLimits(ok, channel)).toEqual([]);
     expect(exceededLimits(over, channel).map((limit) => limit.part)).toEqual([part]);
@@ -198,8 +356,30 @@ describe('exceededLimits', () => {
   });
 });
 
+/** How the platform fills the places of a text: by their names, or in the order in which they first stand there. */
+function platformFills(text: string, parameters: readonly { name: string | null; text: string }[]): string {
+  const names: string[] = [];
+  return parseText(text)
+    .map((piece) => {
+      if ('literal' in piece) return piece.literal;
+      if (!names.includes(piece.variable)) names.push(piece.variable);
+      const byName = parameters.find(({ name }) => name === piece.variable);
+      return (byName ?? parameters[names.indexOf(piece.variable)])?.text;
+    })
+    .join('');
+}
+
 function buttoned(text: string, title = 'x', payload = 'x'): Message {
   return message({ text, buttons: [{ type: 'postback', title, payload }] });
+}
+
+function long(length: number): string {
+  return 'x'.repeat(length);
+}
+
+/** The second of two cards is the one to look at. */
+function carded(parts: Partial<Card>): Message {
+  return message({ cards: [card(), card(parts)] });
 }
 
 function replied(title: string, payload: string): Message {
@@ -216,20 +396,34 @@ describe('badLinks', () => {
     ['', false],
     ['ftp://example.com', false],
   ])('%s', (url, good) => {
-    const found = badLinks(message({ buttons: [{ type: 'web_url', title: 'x', url }], media: { type: 'image', url } }));
-    expect(found).toEqual(
-      good
-        ? []
-        : [
-            { part: 'buttons[0].url', found: url },
-            { part: 'media.url', found: url },
-          ],
-    );
+    const places: [part: string, message: Message][] = [
+      ['buttons[0].url', message({ buttons: [{ ...link, url }] })],
+      ['media.url', message({ media: { type: 'image', url } })],
+      ['cards[1].image', carded({ image: url })],
+      ['cards[1].buttons[1].url', carded({ buttons: [postback, { ...link, url }] })],
+    ];
+    for (const [part, one] of places) expect(badLinks(one)).toEqual(good ? [] : [{ part, found: url }]);
+  });
+
+  it.each([
+    ['https://www.facebook.com/acme/videos/1', true],
+    ['https://business.facebook.com/acme/photos/1', true],
+    ['https://facebook.com/photo.php?fbid=1', true],
+    ['https://example.com/facebook.com', false],
+    ['https://facebook.com.example.com/1', false],
+    ['https://notfacebook.com/1', false],
+  ])('media with buttons must be on Facebook: %s', (url, good) => {
+    const media = { type: 'video', url } as const;
+    const bad = [{ part: 'media.url', found: url, site: 'facebook.com' }];
+    expect(badLinks(message({ media, buttons: [postback] }))).toEqual(good ? [] : bad);
+    expect(badLinks(message({ media }))).toEqual([]);
   });
 });
 
 describe('checkTemplate', () => {
   const x = { name: 'x', example: 'X' };
+  const picture = { type: 'image', url: 'https://www.facebook.com/acme/photos/1' } as const;
+  const edges: FindingCode[] = ['VARIABLE_AT_EDGE', 'VARIABLE_AT_EDGE'];
   it.each<[what: string, template: Template, codes: FindingCode[]]>([
     ['nothing wrong', template({ body: 'Hi {{x}}', variables: [x] }), []],
     ['a number in braces', template({ body: 'Hi {{1}}' }), ['VARIABLE_SYNTAX']],
@@ -248,37 +442,90 @@ describe('checkTemplate', () => {
       template({ body: '{{x}}', variables: [{ ...x, example: 'long', maxLength: 3 }] }),
       ['VARIABLE_TOO_LONG'],
     ],
-    ['no content', withoutBody(template()), ['CONTENT_MISSING']],
-    ['text and media', template({ media: { type: 'image', url: 'https://x.org' } }), ['CONTENT_CONFLICT']],
+    ['no content', bodiless({}), ['CONTENT_MISSING']],
+    ['text and media', template({ media: picture }), ['CONTENT_CONFLICT']],
+    ['text, media and buttons', template({ media: picture, buttons: [link] }), ['CONTENT_CONFLICT']],
+    ['a picture with buttons', bodiless({ media: picture, buttons: many(3, link) }), []],
+    ['a video with a button', bodiless({ media: { ...picture, type: 'video' }, buttons: [postback] }), []],
+    ['a sound with buttons', bodiless({ media: { ...picture, type: 'audio' }, buttons: [link] }), ['CONTENT_CONFLICT']],
+    ['a file with buttons', bodiless({ media: { ...picture, type: 'file' }, buttons: [link] }), ['CONTENT_CONFLICT']],
+    ['a picture with four buttons', bodiless({ media: picture, buttons: many(4, link) }), ['TOO_MANY']],
     [
-      'buttons and media',
-      withoutBody(
-        template({
-          media: { type: 'image', url: 'https://x.org' },
-          buttons: [{ type: 'postback', title: 'x', payload: 'x' }],
-        }),
-      ),
+      'a picture with buttons that is not on Facebook',
+      bodiless({ media: { type: 'image', url: 'https://x.org' }, buttons: [link] }),
+      ['MESSAGE_URL_INVALID'],
+    ],
+    [
+      'a picture with buttons on Instagram',
+      bodiless({ channels: ['instagram'], media: picture, buttons: [link] }),
+      ['PART_UNSUPPORTED'],
+    ],
+    [
+      'a picture with quick replies',
+      bodiless({ media: picture, buttons: [link], quickReplies: [{ title: 'x', payload: 'x' }] }),
+      [],
+    ],
+    ['cards', bodiless({ cards: [card()], quickReplies: [{ title: 'x', payload: 'x' }] }), []],
+    ['no card at all', bodiless({ cards: [] }), ['CONTENT_MISSING']],
+    ['cards with text', template({ cards: [card()] }), ['CONTENT_CONFLICT']],
+    [
+      'cards with media and buttons',
+      bodiless({ cards: [card()], media: picture, buttons: [link] }),
       ['CONTENT_CONFLICT'],
     ],
+    ['a card with a title only', bodiless({ cards: [{ title: 'x', buttons: [] }] }), ['CARD_INCOMPLETE']],
+    ['a card with an image', bodiless({ cards: [{ title: 'x', image: 'https://x.org', buttons: [] }] }), []],
+    ['a card with a button', bodiless({ cards: [{ title: 'x', buttons: [link] }] }), []],
+    ['ten cards with three buttons', bodiless({ cards: many(10, card({ buttons: many(3, link) })) }), []],
+    ['eleven cards', bodiless({ cards: many(11, card()) }), ['TOO_MANY']],
+    ['four buttons on a card', bodiless({ cards: [card({ buttons: many(4, link) })] }), ['TOO_MANY']],
+    ['a picture of a card that is none', bodiless({ cards: [card({ image: 'x.png' })] }), ['MESSAGE_URL_INVALID']],
+    ['a header', template({ header: 'x' }), ['PART_NOT_OF_KIND']],
+    [
+      'a registered template with all it may have',
+      registered({ header: '{{x}}', buttons: [link], variables: [x] }),
+      [],
+    ],
+    ['a registered template without a body', { ...bodiless({}), kind: 'registered' }, ['CONTENT_MISSING']],
+    [
+      'a registered template with parts that it cannot have',
+      registered({
+        media: picture,
+        cards: [card()],
+        quickReplies: [{ title: 'x', payload: 'x' }],
+        cams: { code: '1' },
+        outsideWindow: 'r',
+      }),
+      many(5, 'PART_NOT_OF_KIND' as const),
+    ],
+    [
+      'a variable in the title of a registered button',
+      registered({ buttons: [{ ...link, title: '{{x}}' }], variables: [x] }),
+      ['PART_FIXED'],
+    ],
+    ['a registered body between variables', registered({ body: '{{x}} x {{x}}', variables: [x] }), edges],
+    ['the same once it is approved', registered({ body: '{{x}} x {{x}}', variables: [x] }, 'APPROVED'), []],
+    [
+      'a registered link that is only a variable',
+      registered({ buttons: [{ ...link, url: '{{x}}' }], variables: [{ name: 'x', example: 'https://x.org' }] }),
+      ['LINK_WITHOUT_START'],
+    ],
     ['a tag', template({ tag: 'HUMAN_AGENT' }), ['TAG_FORBIDDEN']],
-    [
-      'four buttons',
-      template({ buttons: Array(4).fill({ type: 'postback', title: 'x', payload: 'x' }) as Template['buttons'] }),
-      ['TOO_MANY'],
-    ],
-    [
-      'fourteen quick replies',
-      template({ quickReplies: Array(14).fill({ title: 'x', payload: 'x' }) as Template['quickReplies'] }),
-      ['TOO_MANY'],
-    ],
+    ['four buttons', template({ buttons: many(4, postback) }), ['TOO_MANY']],
+    ['fourteen quick replies', template({ quickReplies: many(14, { title: 'x', payload: 'x' }) }), ['TOO_MANY']],
     [
       'buttons in an SMS',
-      template({ channels: ['sms'], buttons: [{ type: 'postback', title: '', payload: '' }] }),
-      ['PART_UNSUPPORTED', 'LIMIT_EXCEEDED'],
+      template({ channels: ['sms'], buttons: [{ type: 'postback', title: 'x', payload: 'x' }] }),
+      ['PART_UNSUPPORTED'],
     ],
     [
       'media in an SMS',
-      withoutBody(template({ channels: ['sms'], media: { type: 'image', url: 'https://x.org' } })),
+      bodiless({ channels: ['sms'], media: { type: 'image', url: 'https://x.org' } }),
+      ['PART_UNSUPPORTED'],
+    ],
+    [
+      'cards in an SMS',
+      bodiless({ channels: ['sms'], cards: [{ title: '', image: 'https://x.org', buttons: [] }] }),
       ['PART_UNSUPPORTED'],
     ],
     [
@@ -310,6 +557,21 @@ describe('checkTemplate', () => {
     expect(checkTemplate(one).map(({ code }) => code)).toEqual(codes);
   });
 
+  it('names what cannot be together', () => {
+    const conflict = checkTemplate(template({ cards: [card()], buttons: [link] }))[0];
+    expect(conflict?.args).toEqual({ parts: ['cards', 'body', 'buttons'] });
+    const file = checkTemplate(template({ media: { type: 'file', url: 'https://x.org' }, buttons: [link] }))[0];
+    expect(file?.args).toEqual({ parts: ['media', 'body', 'buttons'] });
+  });
+
+  it('says at which edge of a registered body a variable stands', () => {
+    const faults = checkTemplate(registered({ body: '{{x}} x {{y}}', variables: [x, { ...x, name: 'y' }] }));
+    expect(faults.map((one) => one.args)).toEqual([
+      { variable: 'x', edge: 'start' },
+      { variable: 'y', edge: 'end' },
+    ]);
+  });
+
   it('only warns of an unused variable', () => {
     expect(checkTemplate(template({ variables: [x] }))[0]).toMatchObject({ severity: 'warning', column: 'variables' });
   });
@@ -332,5 +594,95 @@ describe('fingerprintText', () => {
       { kind: 'registered' },
     ];
     for (const other of others) expect(fingerprintText({ ...one, ...other })).not.toBe(fingerprintText(one));
+  });
+
+  it('stays as it was for templates without the parts that came later', () => {
+    expect(fingerprintText(template({ body: 'Hi {{x}}' }))).toBe(
+      '["t","en_US","session",null,null,"Hi {{x}}",null,[],[],["x"]]',
+    );
+  });
+
+  it.each<[string, Partial<Template>]>([
+    ['a header', { header: 'x' }],
+    ['cards', { cards: [card()] }],
+    ['the code of CAMS', { cams: { code: '1' } }],
+  ])('changes with %s', (_, parts) => {
+    expect(fingerprintText(template(parts))).not.toBe(fingerprintText(template()));
+  });
+
+  it('does not change with the template for people outside their window', () => {
+    expect(fingerprintText(template({ outsideWindow: 'r' }))).toBe(fingerprintText(template()));
+  });
+});
+
+describe('surelyFits', () => {
+  const body = fc.array(fc.constantFrom('{{a}}', '{{b}}', 'x', '订'), { maxLength: 4 }).map((words) => words.join(''));
+  const shapes: ((body: string) => Template)[] = [
+    (text) => template({ body: text }),
+    (text) => template({ body: text, buttons: [postback] }),
+    (text) => bodiless({ cards: [card({ title: text || 'x' })] }),
+    (text) => bodiless({ media: { type: 'image', url: `https://x.org/${text}` } }),
+    (text) => registered({ header: text, body: `x ${text} x` }),
+    (text) => registered({ buttons: [{ ...link, url: `https://x.org/${text}` }] }),
+  ];
+
+  it.each(Object.keys(LIMITS) as Channel[])('never takes for fitting what does not fit: %s', (channel) => {
+    const length = fc.constantFrom(0, 1, 75, 330, 640, 660, 1000, 1990, 2500);
+    const value = fc.tuple(length, fc.constantFrom('y', 'ä', '订')).map(([times, letter]) => letter.repeat(times));
+    fc.assert(
+      fc.property(fc.constantFrom(...shapes), body, value, value, (shape, text, a, b) => {
+        const compiled = compileTemplate(shape(text));
+        const values = [a, b].slice(0, compiled.variables.length);
+        if (!compiled.surelyFits(values, channel)) return;
+        const message = compiled.render(values);
+        expect(exceededLimits(message, channel).filter(({ part }) => part === 'body')).toEqual([]);
+        expect(badLinks(message)).toEqual([]);
+      }),
+    );
+  });
+});
+
+describe('buttonPlace', () => {
+  it.each<[button: Button, place: unknown]>([
+    [link, null],
+    [postback, null],
+    [
+      { ...link, url: 'https://x.org/{{ a }}' },
+      { before: 'https://x.org/', value: '{{a}}', after: '' },
+    ],
+    [
+      { ...link, url: 'https://x.org/{{a}}/b' },
+      { before: 'https://x.org/', value: '{{a}}/b', after: '' },
+    ],
+    [
+      { ...postback, payload: '{{a}}' },
+      { before: '', value: '{{a}}', after: '' },
+    ],
+    [
+      { ...postback, payload: 'P {{a}}-{{b}}.' },
+      { before: 'P ', value: '{{a}}-{{b}}', after: '.' },
+    ],
+  ])('%j', (button, place) => {
+    expect(buttonPlace(button)).toEqual(place);
+  });
+});
+
+describe('a session template and the one for people outside their window', () => {
+  const session = template({ body: '{{a}} {{b}}', outsideWindow: 'r' });
+
+  it('share one sheet', () => {
+    expect(registeredMismatch(session, registered({ body: 'x {{b}} {{a}} x' }))).toEqual([]);
+    const more = registered({ header: '{{c}}', body: 'x {{a}} x', buttons: [{ ...link, url: 'https://x.org/{{d}}' }] });
+    expect(registeredMismatch(session, more)).toEqual(['c', 'd']);
+  });
+
+  it.each<[what: string, outside: Template | null, codes: FindingCode[]]>([
+    ['that fits', registered({ body: 'x {{b}} x' }), []],
+    ['that is not there', null, ['OUTSIDE_UNKNOWN']],
+    ['that is not registered', template({ body: '{{a}}' }), ['OUTSIDE_NOT_REGISTERED']],
+    ['that needs more', registered({ body: 'x {{c}} x' }), ['OUTSIDE_VARIABLES']],
+  ])('%s', (_, outside, codes) => {
+    expect(outsideFaults(session, outside).map(({ code }) => code)).toEqual(codes);
+    expect(outsideFaults(template(), outside)).toEqual([]);
   });
 });

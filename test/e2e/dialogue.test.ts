@@ -9,7 +9,7 @@ import {
   type CampaignJson,
   type SandboxProcess,
 } from '../support/process.js';
-import { HAS_TMUX, terminal, type Terminal } from '../support/terminal.js';
+import { chooses, HAS_TMUX, terminal } from '../support/terminal.js';
 import { Ledger } from '../support/workspace-ledger.js';
 import {
   accountsAt,
@@ -33,23 +33,6 @@ async function ready(): Promise<{ sandbox: SandboxProcess; workspace: TestWorksp
   await workspace.write('windows.csv', windowLog(OPEN));
   await pagecast(workspace, ['window', 'import', 'windows.csv', '--account', 'page']);
   return { sandbox, workspace };
-}
-
-/** Moves down a list until the cursor stands at a choice, and takes it. */
-async function chooses(screen: Terminal, question: string, choice: string): Promise<void> {
-  await screen.sees(question);
-  const at = new RegExp(`❯ ${choice}`);
-  for (let moves = 0; moves < 30; moves += 1) {
-    const list = screen.screen().slice(screen.screen().lastIndexOf(question));
-    if (at.test(list)) {
-      screen.presses('Enter');
-      return;
-    }
-    const before = screen.screen();
-    screen.presses('Down');
-    await until('the cursor moves', () => screen.screen() !== before);
-  }
-  throw new Error(`"${choice}" is not offered:\n${screen.screen()}`);
 }
 
 describe.skipIf(!HAS_TMUX)('the dialogue', () => {

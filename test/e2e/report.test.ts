@@ -9,7 +9,16 @@ import { reportCampaign } from '../../src/app/report.js';
 import { reportPage } from '../../src/cli/report-page.js';
 import type { Opener } from '../../src/core/window.js';
 import type { StagedRow, Store } from '../../src/ports.js';
-import { accountKey, NOW, openLedger, readyCampaign, rows, template, temporaryFolder } from '../support/fixtures.js';
+import {
+  accountKey,
+  NOW,
+  openLedger,
+  readyCampaign,
+  rows,
+  template,
+  temporaryFolder,
+  starting,
+} from '../support/fixtures.js';
 
 const CHROMIUM = [
   process.env['PAGECAST_CHROMIUM'] ?? '',
@@ -57,7 +66,7 @@ async function campaign(): Promise<Store> {
   const error = { code: '551/1545041', message: `<script>document.title='run'</script> 76429258490539471` };
   for (let seq = 1; seq <= 300; seq += 1) {
     const at = NOW + seq * 1000;
-    await store.record(lease, 'c1', { settled: [], skipped: [], started: [seq] }, at);
+    await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(seq) }, at);
     const outcome =
       seq % 6 > 3 && seq % 7 === 0
         ? ({ state: 'failed', error } as const)

@@ -194,6 +194,12 @@ describe('JSON lines', () => {
     expect(events).toEqual([event, { ...event, opener: 'comment' }, { ...event, userId: '+4915112345678' }]);
   });
 
+  it('reads records that a formatter printed', async () => {
+    const record = { user_id: ID, opened_at: ISO };
+    for (const text of [JSON.stringify([record, record], null, 2), `${JSON.stringify(record, null, 2)}\n`.repeat(2)])
+      expect((await read(text)).events).toEqual([event, event]);
+  });
+
   it.each<[what: string, line: string, code: LineCode]>([
     ['an id as number', `{"user_id": ${ID}, "opened_at": "${ISO}"}`, 'ID_NOT_TEXT'],
     ['an id as list', `{"user_id": ["${ID}"], "opened_at": "${ISO}"}`, 'ID_MALFORMED'],
@@ -204,6 +210,12 @@ describe('JSON lines', () => {
     ['half an object', `{"user_id": "${ID}"`, 'NOT_JSON'],
     ['a prefix', `INFO {"user_id": "${ID}"}`, 'NOT_JSON'],
     ['a list', '[]', 'NOT_A_RECORD'],
+    ['a list of numbers', '[7]', 'NOT_A_RECORD'],
+    [
+      'a time nested deeply',
+      `{"user_id":"${ID}","opened_at":${'['.repeat(90_000)}${']'.repeat(90_000)}}`,
+      'TIME_INVALID',
+    ],
     ['a number', '7', 'NOT_A_RECORD'],
     ['deep nesting', '['.repeat(500_000) + ']'.repeat(500_000), 'NOT_A_RECORD'],
     ['deep nesting without an end', '{"a":'.repeat(200_000), 'NOT_JSON'],
@@ -271,6 +283,78 @@ describe('webhook bodies', () => {
     expect(codes(await read(text, { format: 'jsonl' }))).toEqual([[2, 'NOT_A_RECORD']]);
     expect(codes(await read(text, { format: 'webhook' }))).toEqual([[1, 'NOT_A_WEBHOOK']]);
     expect(codes(await read(text, { format: 'csv' }))).toEqual([[1, 'HEADER_UNKNOWN']]);
+  });
+});
+
+describe('what CAMS pushes', () => {
+  const PAGE = '99999';
+  const inbound = (change: Record<string, unknown> = {}): Record<string, unknown> => ({
+    MessageId: '890000010002',
+    From: ID,
+    To: PAGE,
+    DisplayName: 'Ann',
+    Type: 'TEXT',
+    Message: 'hello',
+    Timestamp: AT,
+    Name: 'Ann',
+    ...change,
+  });
+  const line = JSON.stringify(inbound());
+
+  it.each<[string, string, number]>([
+    ['a list, as it is pushed over HTTP', `[${line},${line}]`, 2],
+    ['a list printed over many lines', JSON.stringify([inbound(), inbound()], null, 2), 2],
+    [
+      'an object, as it comes from a queue',
+      JSON.stringify(inbound({ CustSpaceId: 'cams-8c8', FromUserName: 'ann' })),
+      1,
+    ],
+    ['a key with a space after it', JSON.stringify(inbound({ Timestamp: undefined, 'Timestamp ': AT })), 1],
+    ['a time as text', JSON.stringify(inbound({ Timestamp: String(AT) })), 1],
+    ['a medium', JSON.stringify(inbound({ Type: 'IMAGE', NoticeType: 'inbound', Message: '{"id":"1"}' })), 1],
+    ['no type', JSON.stringify(inbound({ Type: undefined })), 1],
+  ])('opens windows from %s', async (_, text, count) => {
+    for (const format of [undefined, 'webhook'] as const) {
+      const all = await read(text, { accountId: PAGE, ...(format && { format }) });
+      expect(all.problems).toEqual([]);
+      expect(all.events).toEqual(Array(count).fill(event));
+    }
+  });
+
+  it('passes over what no person wrote, receipts and other accounts', async () => {
+    const others = [
+      inbound({ Type: 'SYSTEM' }),
+      inbound({ Type: 'system ' }),
+      inbound({ From: PAGE, To: ID, Status: 'Delivered', TaskId: 'x' }),
+      inbound({ To: '88888' }),
+      inbound(),
+    ];
+    const all = await read(JSON.stringify(others), { accountId: PAGE });
+    expect(all).toMatchObject({ events: [event], problems: [], otherAccounts: ['88888'] });
+    expect(all.ignored).toEqual({ system: 2, receipt: 1, other_account: 1 });
+  });
+
+  it.each<[string, Record<string, unknown>, LineCode]>([
+    ['no person', { From: undefined }, 'ID_MISSING'],
+    ['a person as number', { From: 7642925849053901 }, 'ID_NOT_TEXT'],
+    ['no account', { To: undefined }, 'ID_MISSING'],
+    ['no time', { Timestamp: undefined }, 'TIME_MISSING'],
+    ['a time that is none', { Timestamp: { a: 1 } }, 'TIME_INVALID'],
+    ['a time in the future', { Timestamp: NOW + 300_001 }, 'TIME_IN_FUTURE'],
+    ['nothing of a notice', { MessageId: undefined }, 'ID_MISSING'],
+  ])('refuses an item with %s by its place, and takes the others', async (_, change, code) => {
+    const all = await read(`\n[${line},${JSON.stringify(inbound(change))}]\n`, { accountId: PAGE });
+    expect(codes(all)).toEqual([[2, code]]);
+    expect(all.problems[0]?.text).toMatch(/^item 2: /);
+    expect(all.problems[0]?.text).not.toContain(ID);
+    expect(all.events).toEqual([event]);
+  });
+
+  it('may stand beside records and bodies of Meta, unless records alone are asked for', async () => {
+    const record = JSON.stringify({ user_id: ID, opened_at: ISO });
+    const text = `${record}\n${line}\n`;
+    expect((await read(text, { accountId: PAGE })).events).toEqual([event, event]);
+    expect(codes(await read(text, { accountId: PAGE, format: 'jsonl' }))).toEqual([[2, 'NOT_A_RECORD']]);
   });
 });
 

@@ -1,18 +1,22 @@
 import { createHmac } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Outcome } from '../../src/core/delivery.js';
-import type { Message } from '../../src/core/template.js';
+import type { Button, Message } from '../../src/core/template.js';
 import type { OutgoingMessage } from '../../src/ports.js';
 import { createGraphProvider, type GraphConfig } from '../../src/providers/graph.js';
+import { ConnectProxy } from '../support/connect-proxy.js';
 import {
   describeProvider,
   expectNothingPrivate,
   machineClock,
   ReplyServer,
+  type BatchCase,
   type CannedReply,
+  type ExpectedRequest,
   type LookupCase,
   type ProviderCase,
 } from '../support/provider-contract.js';
+import { selfSigned, trustingAnybody } from '../support/self-signed.js';
 
 const PAGE = '102938475601928';
 const TOKEN = 'EAAGm0PX4ZCpsBAKZCtokenForTests0123456789';
@@ -34,11 +38,16 @@ const config = (baseUrl: string, more: Partial<GraphConfig> = {}): GraphConfig =
 const outgoing = (parts: Partial<Message>, userId = USER): OutgoingMessage => ({
   userId,
   metadata: 'pagecast:c7:1',
+  isReply: false,
   message: { buttons: [], quickReplies: [], ...parts },
 });
+const registered = (parts: Partial<NonNullable<Message['registered']>>): OutgoingMessage =>
+  outgoing({
+    registered: { name: 'order_update', language: 'en_US', header: [], parameters: [], buttons: [], ...parts },
+  });
 const hello = outgoing({ text: 'Hi Ann, order A-1042 leaves on 1 Dec.' });
 
-const request = (message: object, messaging_type = 'UPDATE'): NonNullable<ProviderCase['requests']>[number] => ({
+const request = (message: object, messaging_type = 'UPDATE'): ExpectedRequest => ({
   method: 'POST',
   path: `/v26.0/${PAGE}/messages`,
   headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' },
@@ -50,6 +59,15 @@ const request = (message: object, messaging_type = 'UPDATE'): NonNullable<Provid
   },
 });
 const sent: Outcome = { kind: 'sent', messageId: 'm_AG5Hz2U' };
+
+const open: Button = { type: 'web_url', title: 'Open', url: 'https://shop.example/A-1042' };
+const cancel: Button = { type: 'postback', title: 'Cancel', payload: 'CANCEL A-1042' };
+const nothingSent: Outcome = {
+  kind: 'stopped',
+  stop: 'content',
+  error: { code: '100', message: 'Nothing was sent: a message holds one of text, a media file or cards.' },
+};
+const asTemplate = (payload: object): object => ({ attachment: { type: 'template', payload } });
 
 /** Every form that a message can take. */
 const forms: ProviderCase[] = [
@@ -80,51 +98,84 @@ const forms: ProviderCase[] = [
     outcome: sent,
   },
   {
-    label: 'text with buttons',
-    message: outgoing({
-      text: 'Your order',
-      buttons: [
-        { type: 'web_url', title: 'Open', url: 'https://shop.example/A-1042' },
-        { type: 'postback', title: 'Cancel', payload: 'CANCEL A-1042' },
-      ],
-    }),
+    label: 'an answer to what the person wrote',
+    message: { ...hello, isReply: true },
     replies: [{ body: SENT }],
-    requests: [
-      request({
-        attachment: {
-          type: 'template',
-          payload: {
-            template_type: 'button',
-            text: 'Your order',
-            buttons: [
-              { type: 'web_url', title: 'Open', url: 'https://shop.example/A-1042' },
-              { type: 'postback', title: 'Cancel', payload: 'CANCEL A-1042' },
-            ],
-          },
-        },
-      }),
-    ],
+    requests: [request({ text: 'Hi Ann, order A-1042 leaves on 1 Dec.' }, 'RESPONSE')],
     outcome: sent,
   },
   {
-    label: 'media by its address, with quick replies',
+    label: 'text with buttons: a button template',
+    message: outgoing({ text: 'Your order', buttons: [open, cancel] }),
+    replies: [{ body: SENT }],
+    requests: [request(asTemplate({ template_type: 'button', text: 'Your order', buttons: [open, cancel] }))],
+    outcome: sent,
+  },
+  ...(['image', 'video', 'audio', 'file'] as const).map((type): ProviderCase => ({
+    label: `${type} by its address, with quick replies`,
     message: outgoing({
-      media: { type: 'image', url: 'https://shop.example/a.png' },
+      media: { type, url: 'https://shop.example/a' },
       quickReplies: [{ title: 'More', payload: 'MORE' }],
     }),
     replies: [{ body: SENT }],
     requests: [
       request({
-        attachment: { type: 'image', payload: { url: 'https://shop.example/a.png' } },
+        attachment: { type, payload: { url: 'https://shop.example/a' } },
+        quick_replies: [{ content_type: 'text', title: 'More', payload: 'MORE' }],
+      }),
+    ],
+    outcome: sent,
+  })),
+  ...(['image', 'video'] as const).map((type): ProviderCase => ({
+    label: `${type} with buttons: a media template`,
+    message: outgoing({ media: { type, url: 'https://www.facebook.com/acme/photos/1' }, buttons: [open] }),
+    replies: [{ body: SENT }],
+    requests: [
+      request(
+        asTemplate({
+          template_type: 'media',
+          elements: [{ media_type: type, url: 'https://www.facebook.com/acme/photos/1', buttons: [open] }],
+        }),
+      ),
+    ],
+    outcome: sent,
+  })),
+  {
+    label: 'cards: a generic template, without the parts that a card does not have',
+    message: outgoing({
+      cards: [
+        { title: 'Mug', subtitle: 'Blue', image: 'https://shop.example/mug.png', buttons: [open, cancel] },
+        { title: 'Cup', subtitle: 'Red', buttons: [] },
+      ],
+      quickReplies: [{ title: 'More', payload: 'MORE' }],
+    }),
+    replies: [{ body: SENT }],
+    requests: [
+      request({
+        ...asTemplate({
+          template_type: 'generic',
+          elements: [
+            { title: 'Mug', subtitle: 'Blue', image_url: 'https://shop.example/mug.png', buttons: [open, cancel] },
+            { title: 'Cup', subtitle: 'Red' },
+          ],
+        }),
         quick_replies: [{ content_type: 'text', title: 'More', payload: 'MORE' }],
       }),
     ],
     outcome: sent,
   },
   {
-    label: 'registered template with named parameters',
-    message: outgoing({
-      registered: { name: 'order_update', language: 'en', parameters: [{ name: 'order_id', text: '566701' }] },
+    label: 'registered template with named parameters, in header, body and buttons',
+    message: registered({
+      header: [{ name: 'shop', text: 'Acme' }],
+      parameters: [
+        { name: 'name', text: 'Ann' },
+        { name: 'order_id', text: '566701' },
+      ],
+      buttons: [
+        { type: 'POSTBACK', payload: '12345' },
+        { type: 'URL', url: '566701' },
+      ],
     }),
     replies: [{ body: SENT }],
     requests: [
@@ -132,8 +183,24 @@ const forms: ProviderCase[] = [
         {
           template: {
             name: 'order_update',
-            language: { code: 'en' },
-            components: [{ type: 'body', parameters: [{ type: 'text', parameter_name: 'order_id', text: '566701' }] }],
+            language: { code: 'en_US' },
+            components: [
+              { type: 'header', parameters: [{ type: 'text', parameter_name: 'shop', text: 'Acme' }] },
+              {
+                type: 'body',
+                parameters: [
+                  { type: 'text', parameter_name: 'name', text: 'Ann' },
+                  { type: 'text', parameter_name: 'order_id', text: '566701' },
+                ],
+              },
+              {
+                type: 'buttons',
+                parameters: [
+                  { type: 'POSTBACK', payload: '12345' },
+                  { type: 'URL', url: '566701' },
+                ],
+              },
+            ],
           },
         },
         'UTILITY',
@@ -142,11 +209,14 @@ const forms: ProviderCase[] = [
     outcome: sent,
   },
   {
-    label: 'registered template with positional parameters; the local copy of its text stays here',
-    message: outgoing({
-      text: 'Your order 566701',
-      registered: { name: 'order_update', language: 'en_US', parameters: [{ name: null, text: '566701' }] },
-    }),
+    label: 'registered template with positional parameters, as an answer; the local copy of its text stays here',
+    message: {
+      ...outgoing({
+        text: 'Your order 566701',
+        ...registered({ parameters: [{ name: null, text: '566701' }] }).message,
+      }),
+      isReply: true,
+    },
     replies: [{ body: SENT }],
     requests: [
       request(
@@ -164,31 +234,27 @@ const forms: ProviderCase[] = [
   },
   {
     label: 'registered template without parameters',
-    message: outgoing({ registered: { name: 'closed_today', language: 'de', parameters: [] } }),
+    message: registered({ name: 'closed_today', language: 'de' }),
     replies: [{ body: SENT }],
     requests: [request({ template: { name: 'closed_today', language: { code: 'de' } } }, 'UTILITY')],
     outcome: sent,
   },
-  {
-    label: 'a message without content is not put on the wire',
-    message: outgoing({}),
+  ...(
+    [
+      ['no content', {}],
+      ['buttons alone', { buttons: [open] }],
+      ['text and a media file', { text: 'Look', media: { type: 'image', url: 'https://shop.example/a.png' } }],
+      ['text and cards', { text: 'Look', cards: [{ title: 'Mug', subtitle: 'Blue', buttons: [] }] }],
+      ['buttons beside cards', { buttons: [open], cards: [{ title: 'Mug', subtitle: 'Blue', buttons: [] }] }],
+      ['a sound with buttons', { media: { type: 'audio', url: 'https://shop.example/a.mp3' }, buttons: [open] }],
+      ['a file with buttons', { media: { type: 'file', url: 'https://shop.example/a.pdf' }, buttons: [open] }],
+    ] satisfies [string, Partial<Message>][]
+  ).map(([what, parts]): ProviderCase => ({
+    label: `a message with ${what} is not put on the wire`,
+    message: outgoing(parts),
     replies: [],
-    outcome: {
-      kind: 'stopped',
-      stop: 'content',
-      error: { code: '100', message: 'Nothing was sent: a message holds either text or one attachment.' },
-    },
-  },
-  {
-    label: 'a message with text and media is not put on the wire',
-    message: outgoing({ text: 'Look at this', media: { type: 'image', url: 'https://shop.example/a.png' } }),
-    replies: [],
-    outcome: {
-      kind: 'stopped',
-      stop: 'content',
-      error: { code: '100', message: 'Nothing was sent: a message holds either text or one attachment.' },
-    },
-  },
+    outcome: nothingSent,
+  })),
 ];
 
 const envelope = (message: string, code: number | string, subcode?: number): object => ({
@@ -211,14 +277,15 @@ const ERROR_TABLE = `
   unknown 1/1357046
   retryable 1  1/99  2  1200
   pause 4  4/2018022  17  32  341  613  613/2534040  613/1996  80001  80002  80006
-  rejected 4/2018354  9/2018352  10/2018278  10/2534022  10/2018065  10/2018108  10/1893015  10/2018336
+  rejected 4/2018354  9/2018352  10/2018278  10/2534022  10/2018065  10/2018108  10/2018336
+  optedOut 10/1893015
   rejected 100/2018001  100/2534014  100/2534025  100/2534037  200/1545041  551/1545041  551  230  613/1893016
-  rejected 2018300  2018321  10900  10903
-  stop:permission 10  10/2534077  100/33  100/2534013  200  200/2018028  200/2534041
+  rejected 2018300  2018321  10/2018300  100/2018321  10900  10903
+  stop:permission 3  10  10/2534077  100/33  100/2534013  200  200/2018028  200/2534041  210  299  2500  2635
   stop:restricted 10/1893063  10/1404170  100/2534029  368  2022  613/2018338
   stop:content 100  100/2018008  100/2018047  100/2018074  100/2018109  100/2018294  100/2534015  36000
   stop:content 2300001  7/7
-  stop:token 190  190/458  190/460  190/463  190/467
+  stop:token 102  104  190  190/458  190/459  190/460  190/463  190/464  190/467  190/492  190/9
 `;
 
 const table: ProviderCase[] = ERROR_TABLE.trim()
@@ -231,6 +298,7 @@ const table: ProviderCase[] = ERROR_TABLE.trim()
       const [word, cause] = kind.split(':');
       let outcome: Outcome;
       if (word === 'stop') outcome = { kind: 'stopped', stop: cause as 'content', error };
+      else if (word === 'optedOut') outcome = { kind: 'rejected', error, optedOut: true };
       else if (word === 'pause') outcome = { kind: 'retryable', error, pauseMs: 30_000 };
       else outcome = { kind: word as 'rejected', error };
       return {
@@ -280,13 +348,64 @@ const replies: ProviderCase[] = [
     },
   },
   {
-    label: 'an error without a code (GraphBatchException)',
+    label: 'GraphBatchException, an error without a code',
     message: hello,
     replies: [{ status: 400, body: { error: { message: 'Too many requests', type: 'GraphBatchException' } } }],
+    outcome: { kind: 'unknown', error: { code: 'GraphBatchException', message: 'Too many requests' } },
+  },
+  {
+    label: 'an error without a code, and of a type that has one',
+    message: hello,
+    replies: [{ status: 400, body: { error: { message: 'Too many requests', type: 'OAuthException' } } }],
     outcome: {
       kind: 'unknown',
       error: { code: 'REPLY_UNREADABLE', message: "The answer (HTTP status 400) is not the platform's." },
     },
+  },
+  ...(
+    [
+      ['of the business', usage({ type: 'messenger', call_count: 28, total_time: 90, total_cputime: 25 }), 0.9],
+      ['of the app', { 'x-app-usage': '{"call_count":28,"total_time":25,"total_cputime":31}' }, 0.31],
+      [
+        'of both, the highest',
+        { ...usage({ type: 'pages', call_count: 40 }), 'x-app-usage': '{"call_count":28}' },
+        0.4,
+      ],
+      [
+        'of several businesses and kinds of use, without advertisements',
+        usage(
+          { type: 'instagram', call_count: 7 },
+          { type: 'ads_management', call_count: 99 },
+          { type: 'messenger', total_time: 112 },
+        ),
+        1.12,
+      ],
+      ['of nothing at all', usage({ type: 'messenger', call_count: 0, total_time: 0, total_cputime: 0 }), 0],
+    ] as const
+  ).map(([label, headers, load]): ProviderCase => ({
+    label: `a success tells the load ${label}`,
+    message: hello,
+    replies: [{ headers, body: SENT }],
+    outcome: { ...sent, load },
+  })),
+  ...(
+    [
+      ['garbage', { 'x-app-usage': '{"call_count"' }],
+      ['texts', { 'x-app-usage': '{"call_count":"28"}' }],
+      ['more than any number', { 'x-app-usage': '{"call_count":1e999}' }],
+      ['advertisements alone', usage({ type: 'ads_insights', call_count: 99 })],
+    ] as const
+  ).map(([label, headers]): ProviderCase => ({
+    label: `a usage header with ${label} tells no load`,
+    message: hello,
+    replies: [{ headers, body: SENT }],
+    outcome: sent,
+  })),
+  {
+    label: 'a refusal tells the load, too',
+    message: hello,
+    replies: [{ status: 400, headers: usage({ type: 'messenger', call_count: 50 }), body: envelope('gone', 551) }],
+    outcome: { kind: 'rejected', error: traced('551', 'gone'), load: 0.5 },
   },
   {
     label: 'the wait comes from the usage header: the longest, in minutes, of messaging alone',
@@ -312,7 +431,12 @@ const replies: ProviderCase[] = [
     label: `a usage header with ${label as string}: the default wait`,
     message: hello,
     replies: [limitedBy(613, headers as Record<string, string>)],
-    outcome: { kind: 'retryable', error: traced('613', 'limit'), pauseMs: 30_000 },
+    outcome: {
+      kind: 'retryable',
+      error: traced('613', 'limit'),
+      pauseMs: 30_000,
+      ...(label === 'no time' && { load: 1 }),
+    },
   })),
   {
     label: '500 with a limit in an envelope: not sent',
@@ -393,6 +517,199 @@ const replies: ProviderCase[] = [
     message: hello,
     replies: [{ status: 400, body: { error: { message: 'x'.repeat(5000), code: 551, fbtrace_id: '\u001b[31m' } } }],
     outcome: { kind: 'rejected', error: { code: '551', message: 'x'.repeat(300) } },
+  },
+];
+
+// ------------------------------------------------------------------------------------------------- batches
+
+const ANN = '6400000000000001';
+const BEN = '6400000000000002';
+const ann = outgoing({ text: 'Hi Ann & Co, 1+1=2 👋' }, ANN);
+const ben = outgoing({ text: 'Hi Ben, how are you' }, BEN);
+const batchRequest = (...bodies: string[]): ExpectedRequest => ({
+  method: 'POST',
+  path: '/v26.0/',
+  headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' },
+  body: {
+    batch: bodies.map((body) => ({ method: 'POST', relative_url: `${PAGE}/messages`, body })),
+    include_headers: true,
+    appsecret_proof: PROOF,
+  },
+});
+const part = (body: object | string, code = 200, headers: unknown[] = []): object => ({
+  code,
+  headers,
+  body: typeof body === 'string' ? body : JSON.stringify(body),
+});
+const messageIdFor = (user: string): string => `m_AG5${user.slice(-4)}`;
+const sentTo = (user: string): object => part({ recipient_id: user, message_id: messageIdFor(user) });
+const refused = (code: number, subcode?: number): object => part(envelope('no', code, subcode), 400);
+const wasSent = (user: string): Outcome => ({ kind: 'sent', messageId: messageIdFor(user) });
+const unanswered: Outcome = {
+  kind: 'unknown',
+  error: { code: 'REPLY_UNREADABLE', message: 'The platform gave no answer to this part of a batch.' },
+};
+const both = (outcome: Outcome): Outcome[] => [outcome, outcome];
+
+const batches: BatchCase[] = [
+  {
+    label: 'one POST, with each message as a form with JSON values, under one token and one proof',
+    messages: [ann, { ...ben, isReply: true }],
+    replies: [{ body: [sentTo(ANN), sentTo(BEN)] }],
+    requests: [
+      batchRequest(
+        'recipient=%7B%22id%22%3A%226400000000000001%22%7D&messaging_type=UPDATE&message=%7B%22text%22%3A%22Hi+Ann+%26+Co%2C+1%2B1%3D2+%F0%9F%91%8B%22%2C%22metadata%22%3A%22pagecast%3Ac7%3A1%22%7D',
+        'recipient=%7B%22id%22%3A%226400000000000002%22%7D&messaging_type=RESPONSE&message=%7B%22text%22%3A%22Hi+Ben%2C+how+are+you%22%2C%22metadata%22%3A%22pagecast%3Ac7%3A1%22%7D',
+      ),
+    ],
+    outcomes: [wasSent(ANN), wasSent(BEN)],
+  },
+  {
+    label: 'one message goes by itself',
+    messages: [hello],
+    replies: [{ body: SENT }],
+    requests: [request({ text: 'Hi Ann, order A-1042 leaves on 1 Dec.' })],
+    outcomes: [sent],
+  },
+  {
+    label: 'a message that the API has no form for stays out; one that is left goes by itself',
+    messages: [outgoing({}), hello],
+    replies: [{ body: SENT }],
+    requests: [request({ text: 'Hi Ann, order A-1042 leaves on 1 Dec.' })],
+    outcomes: [nothingSent, sent],
+  },
+  {
+    label: 'a message that the API has no form for, between two others',
+    messages: [ann, outgoing({}), ben],
+    replies: [{ body: [sentTo(ANN), refused(551)] }],
+    outcomes: [wasSent(ANN), nothingSent, { kind: 'rejected', error: traced('551', 'no') }],
+  },
+  {
+    label: 'none of them has a form',
+    messages: [outgoing({}), outgoing({})],
+    replies: [],
+    outcomes: both(nothingSent),
+  },
+  ...(
+    [
+      ['refused: window', refused(10, 2018278), { kind: 'rejected', error: traced('10/2018278', 'no') }],
+      [
+        'refused: stopped',
+        refused(10, 1893015),
+        { kind: 'rejected', error: traced('10/1893015', 'no'), optedOut: true },
+      ],
+      ['refused: limit', refused(613), { kind: 'retryable', error: traced('613', 'no'), pauseMs: 30_000 }],
+      ['refused: token', refused(190, 463), { kind: 'stopped', stop: 'token', error: traced('190/463', 'no') }],
+      ['refused with status 200', part(envelope('no', 551)), { kind: 'rejected', error: traced('551', 'no') }],
+      ['a temporary fault', refused(1200), { kind: 'retryable', error: traced('1200', 'no') }],
+      ['1/1357046', refused(1, 1357046), { kind: 'unknown', error: traced('1/1357046', 'no') }],
+      [
+        'a server error',
+        part(envelope('no', 2), 500),
+        { kind: 'unknown', error: traced('SERVER_ERROR', 'The platform answered with HTTP status 500. no') },
+      ],
+      [
+        'a success with the id as a number',
+        part(`{"recipient_id":${BEN},"message_id":98765432109876543210}`),
+        { kind: 'sent', messageId: '98765432109876543210' },
+      ],
+      [
+        'no success after all',
+        part({ recipient_id: BEN }),
+        {
+          kind: 'unknown',
+          error: { code: 'REPLY_UNREADABLE', message: 'The answer (HTTP status 200) holds no message id.' },
+        },
+      ],
+      ['null: not finished', null, unanswered],
+      ['a text', 'ok', unanswered],
+      ['without a status', { body: '{"message_id":"m_1"}' }, unanswered],
+      ['with a body that is no text', { code: 200, body: { message_id: 'm_1' } }, unanswered],
+    ] satisfies [string, unknown, Outcome][]
+  ).map(([label, answer, outcome]): BatchCase => ({
+    label: `a part: ${label}`,
+    messages: [ann, ben],
+    replies: [{ body: [sentTo(ANN), answer] }],
+    outcomes: [wasSent(ANN), outcome],
+  })),
+  {
+    label: 'usage in the headers of the whole answer, and in those of a part',
+    messages: [ann, ben],
+    replies: [
+      {
+        headers: usage({ type: 'messenger', call_count: 30 }),
+        body: [
+          sentTo(ANN),
+          part(envelope('limit', 80006), 400, [
+            { name: 'Content-Type', value: 'text/javascript' },
+            {
+              name: 'X-Business-Use-Case-Usage',
+              value: usage({ type: 'messenger', call_count: 100, estimated_time_to_regain_access: 2 })[
+                'x-business-use-case-usage'
+              ],
+            },
+            'strange',
+            { name: 7, value: [] },
+          ]),
+        ],
+      },
+    ],
+    outcomes: [
+      { ...wasSent(ANN), load: 0.3 },
+      { kind: 'retryable', error: traced('80006', 'limit'), pauseMs: 120_000, load: 1 },
+    ],
+  },
+  ...(
+    [
+      ['the last one is missing', [sentTo(ANN)], [wasSent(ANN), unanswered]],
+      ['the first one is missing', [sentTo(BEN)], [unanswered, unanswered]],
+      ['of a refusal, nothing tells whose it is', [refused(1200)], [unanswered, unanswered]],
+      ['of a success that names nobody, neither', [part({ message_id: 'm_1' })], [unanswered, unanswered]],
+      [
+        'ids that came as numbers',
+        [part(`{"recipient_id":${ANN},"message_id":"${messageIdFor(ANN)}"}`)],
+        [wasSent(ANN), unanswered],
+      ],
+      ['one too many', [sentTo(ANN), sentTo(BEN), refused(551)], [wasSent(ANN), wasSent(BEN)]],
+      ['one too many, in front', [refused(551), sentTo(ANN), sentTo(BEN)], [unanswered, unanswered]],
+    ] satisfies [string, unknown[], Outcome[]][]
+  ).map(([label, body, outcomes]): BatchCase => ({
+    label: `an answer of the wrong length: ${label}`,
+    messages: [ann, ben],
+    replies: [{ body }],
+    outcomes,
+  })),
+  ...(
+    [
+      ['190', envelope('no', 190), { kind: 'stopped', stop: 'token', error: traced('190', 'no') }],
+      ['368', envelope('no', 368), { kind: 'stopped', stop: 'restricted', error: traced('368', 'no') }],
+      ['4', envelope('no', 4), { kind: 'retryable', error: traced('4', 'no'), pauseMs: 30_000 }],
+      // A part may have been carried out before: Meta says so of 1/1357046.
+      ['1/1357046', envelope('no', 1, 1357046), { kind: 'unknown', error: traced('1/1357046', 'no') }],
+      ['1', envelope('no', 1), { kind: 'unknown', error: traced('1', 'no') }],
+      ['2', envelope('no', 2), { kind: 'unknown', error: traced('2', 'no') }],
+      ['551', envelope('no', 551), { kind: 'unknown', error: traced('551', 'no') }],
+      [
+        'GraphBatchException',
+        { error: { message: 'Maximum batch size is 50', type: 'GraphBatchException' } },
+        { kind: 'unknown', error: { code: 'GraphBatchException', message: 'Maximum batch size is 50' } },
+      ],
+    ] satisfies [string, object, Outcome][]
+  ).map(([code, body, outcome]): BatchCase => ({
+    label: `error ${code} for the batch as a whole`,
+    messages: [ann, ben],
+    replies: [{ status: 400, headers: usage({ type: 'messenger', call_count: 50 }), body }],
+    outcomes: both({ ...outcome, load: 0.5 }),
+  })),
+  {
+    label: 'an error text that repeats what is private to somebody else',
+    messages: [ann, ben],
+    replies: [
+      {
+        body: [sentTo(ANN), part(envelope(`No ${BEN}, unlike ${ANN}: Hi Ann & Co, 1+1=2 👋 ${TOKEN}`, 551), 400)],
+      },
+    ],
+    outcomes: [wasSent(ANN), { kind: 'rejected', error: traced('551', 'No …0002, unlike …0001: [text] [secret]') }],
   },
 ];
 
@@ -645,6 +962,15 @@ describeProvider({
   cases: [...forms, ...table, ...replies],
   message: hello,
   success: { body: SENT },
+  batch: {
+    open: (baseUrl, timeoutMs) =>
+      createGraphProvider(config(baseUrl, { appSecret: APP_SECRET, timeoutMs, batch: 50 }), machineClock),
+    maxBatch: 50,
+    success: (messages) => ({ body: messages.map(({ userId }) => sentTo(userId)) }),
+    cases: batches,
+  },
+  proxied: (baseUrl, timeoutMs, proxy) =>
+    createGraphProvider(config(baseUrl, { appSecret: APP_SECRET, timeoutMs, proxy }), machineClock),
   lookup: {
     userId: USER,
     since: SINCE,
@@ -685,10 +1011,57 @@ describe('graph: configuration', () => {
     await provider.close();
   });
 
+  it('sends no more to an Instagram account by itself than samples show: no type and no metadata', async () => {
+    const alone = { channel: 'instagram', login: 'instagram', appSecret: APP_SECRET } as const;
+    const provider = createGraphProvider(config(server.url, alone), machineClock);
+    server.seen.length = 0;
+    server.replies.push({ body: SENT }, { body: SENT });
+    const answer = { ...outgoing({ text: 'Choose', quickReplies: [{ title: 'A', payload: 'B' }] }), isReply: true };
+    expect(await provider.send([hello, answer])).toEqual([sent, sent]);
+    const { text } = hello.message;
+    const quick_replies = [{ content_type: 'text', title: 'A', payload: 'B' }];
+    expect(server.seen.map(({ body }) => JSON.parse(body) as unknown)).toEqual(
+      [{ text }, { text: 'Choose', quick_replies }].map((message) => ({
+        recipient: { id: USER },
+        message,
+        appsecret_proof: PROOF,
+      })),
+    );
+    await provider.close();
+  });
+
+  it.each([
+    ['https://graph.instagram.com', 'graph.instagram.com:443', false],
+    ['https://graph.facebook.com', 'graph.facebook.com:443', true],
+  ])('knows %s by its name', async (baseUrl, asked, hasType) => {
+    const tls = await ReplyServer.start(selfSigned('graph'));
+    const proxy = await ConnectProxy.start({ leadsTo: tls.port });
+    const settings = { channel: 'instagram', proxy: { https: proxy.url } } as const;
+    const provider = createGraphProvider(config(baseUrl, settings), machineClock);
+    try {
+      tls.replies.push({ body: SENT });
+      expect(await trustingAnybody(() => provider.send([hello]))).toEqual([sent]);
+      expect(proxy.asked).toEqual([asked]);
+      expect('messaging_type' in (JSON.parse(tls.seen[0]?.body ?? '') as object)).toBe(hasType);
+    } finally {
+      await provider.close();
+      await proxy.close();
+      await tls.close();
+    }
+  });
+
+  it('never goes through a proxy to this machine', async () => {
+    const nowhere = { http: 'http://127.0.0.1:1', https: 'http://127.0.0.1:1' };
+    const provider = createGraphProvider(config(server.url, { proxy: nowhere }), machineClock);
+    server.replies.push({ body: SENT });
+    expect(await provider.send([hello])).toEqual([sent]);
+    await provider.close();
+  });
+
   it('has registered templates on messenger only', () => {
     const messenger = createGraphProvider(config('https://graph.facebook.com'), machineClock);
     const instagram = createGraphProvider(config('https://graph.facebook.com', { channel: 'instagram' }), machineClock);
-    expect(messenger.capabilities).toEqual({ registeredTemplates: true, lookup: true });
+    expect(messenger.capabilities).toEqual({ registeredTemplates: true, lookup: true, maxBatch: 1 });
     expect(instagram.capabilities.registeredTemplates).toBe(false);
   });
 
@@ -704,6 +1077,12 @@ describe('graph: configuration', () => {
     ['a channel of somebody else', { channel: 'sms' as const }],
     ['a token with a line break', { token: `${TOKEN}\n` }],
     ['no token', { token: '' }],
+    ['a batch of none', { batch: 0 }],
+    ['a batch of 51', { batch: 51 }],
+    ['half a message in a batch', { batch: 1.5 }],
+    ['a batch where none is documented', { channel: 'instagram' as const, login: 'instagram' as const, batch: 2 }],
+    ['Messenger on the host of Instagram', { baseUrl: 'https://graph.instagram.com' }],
+    ['a proxy that is no web address', { baseUrl: 'https://127.0.0.1:1', proxy: { https: 'socks5://127.0.0.1' } }],
   ])('refuses %s', (_label, wrong) => {
     const make = (): unknown => createGraphProvider(config('http://127.0.0.1:1', wrong), machineClock);
     expect(make).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }));

@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import type { Message } from '../../src/core/template.js';
 import { NOON, testSandbox } from '../support/sandbox-harness.js';
 
 const ANN = '7642925849053947';
@@ -10,6 +11,9 @@ const codeOf = (body: Record<string, unknown>): string => {
   const error = body['error'] as { code: number; error_subcode?: number };
   return error.error_subcode === undefined ? String(error.code) : `${error.code}/${error.error_subcode}`;
 };
+const BUTTON = { type: 'postback', title: 'Go', payload: 'GO' };
+const card = (more: object = {}): object => ({ title: 'Shoes', subtitle: 'Red ones', ...more });
+const medium = (more: object = {}): object => ({ media_type: 'image', url: 'https://shop.example/a.png', ...more });
 const hello = (id: unknown, more: object = {}): object => ({
   recipient: { id },
   messaging_type: 'UPDATE',
@@ -120,7 +124,7 @@ describe('refusals', () => {
     const { call, send, sandbox, provider } = await testSandbox({ page: { secret: 'shhh' } });
     expect(await send(ANN)).toMatchObject({ kind: 'sent' });
     const [outcome] = await provider({ appSecret: 'another' }).send([
-      { userId: BEN, metadata: 'm', message: { text: 'Hello', buttons: [], quickReplies: [] } },
+      { userId: BEN, metadata: 'm', isReply: false, message: { text: 'Hello', buttons: [], quickReplies: [] } },
     ]);
     expect(outcome).toMatchObject({ kind: 'stopped', error: { code: '100' } });
     expect(codeOf((await call('GET', '/v26.0/me')).body)).toBe('100');
@@ -164,6 +168,35 @@ describe('refusals', () => {
         },
       }),
     ],
+    ...(
+      [
+        ['no cards', { template_type: 'generic', elements: [] }],
+        ['eleven cards', { template_type: 'generic', elements: Array(11).fill(card()) }],
+        ['a card without a title', { template_type: 'generic', elements: [{ subtitle: 'x' }] }],
+        ['a card with nothing but a title', { template_type: 'generic', elements: [{ title: 'x' }] }],
+        ['a long title', { template_type: 'generic', elements: [card({ title: 'x'.repeat(81) })] }],
+        ['a long subtitle', { template_type: 'generic', elements: [card({ subtitle: 'x'.repeat(81) })] }],
+        ['a picture without an address', { template_type: 'generic', elements: [card({ image_url: 'picture' })] }],
+        ['four buttons', { template_type: 'generic', elements: [card({ buttons: Array(4).fill(BUTTON) })] }],
+        ['no button', { template_type: 'generic', elements: [card({ buttons: [] })] }],
+        [
+          'an unknown button',
+          { template_type: 'generic', elements: [card({ buttons: [{ type: 'buy', title: 'x' }] })] },
+        ],
+        [
+          'a button without a payload',
+          { template_type: 'generic', elements: [card({ buttons: [{ ...BUTTON, payload: '' }] })] },
+        ],
+        ['two media', { template_type: 'media', elements: [medium(), medium()] }],
+        ['media of another type', { template_type: 'media', elements: [medium({ media_type: 'audio' })] }],
+        ['media from nowhere', { template_type: 'media', elements: [{ media_type: 'image' }] }],
+        ['media from two places', { template_type: 'media', elements: [medium({ attachment_id: '1' })] }],
+        ['an unknown template', { template_type: 'airline', elements: [] }],
+      ] as const
+    ).map(([what, payload]): [string, object] => [
+      `a template with ${what}`,
+      hello(ANN, { message: { attachment: { type: 'template', payload } } }),
+    ]),
     ['media without an address', hello(ANN, { message: { attachment: { type: 'image', payload: {} } } })],
     ['a template outside UTILITY', hello(ANN, { message: { template: { name: 'order_update' } } })],
   ])('refuses %s with code 100', async (_label, body) => {
@@ -172,6 +205,26 @@ describe('refusals', () => {
     expect(answer.status).toBe(400);
     expect(codeOf(answer.body)).toBe('100');
     expect(sandbox.state.received()).toEqual([]);
+  });
+
+  it.each([
+    ['ten cards', { template_type: 'generic', elements: Array(10).fill(card({ buttons: Array(3).fill(BUTTON) })) }],
+    [
+      'a card with a picture and the longest texts',
+      {
+        template_type: 'generic',
+        elements: [{ title: 'x'.repeat(80), subtitle: 'x'.repeat(80), image_url: 'https://shop.example/a.png' }],
+      },
+    ],
+    ['a picture with buttons', { template_type: 'media', elements: [medium({ buttons: [BUTTON] })] }],
+    ['an uploaded video', { template_type: 'media', elements: [{ media_type: 'video', attachment_id: '1' }] }],
+  ])('takes a template with %s', async (_label, payload) => {
+    const { call, sandbox } = await testSandbox();
+    const attachment = { type: 'template', payload };
+    expect((await call('POST', '/v26.0/me/messages', { body: hello(ANN, { message: { attachment } }) })).status).toBe(
+      200,
+    );
+    expect(sandbox.state.received(ANN)).toMatchObject([{ text: null, content: { attachment } }]);
   });
 
   it('takes the longest text, and on Instagram counts bytes', async () => {
@@ -257,19 +310,43 @@ describe('rate', () => {
 });
 
 describe('registered templates', () => {
+  const components = [
+    { type: 'HEADER', format: 'TEXT', text: 'Order {{1}}' },
+    { type: 'BODY', text: 'It leaves on {{1}}.' },
+    {
+      type: 'BUTTONS',
+      buttons: [
+        { type: 'URL', text: 'Track it', url: 'https://shop.example/{{1}}' },
+        { type: 'POSTBACK', text: 'Stop', payload: 'STOP' },
+      ],
+    },
+  ];
   const templates = [
     { name: 'order_update', language: 'en', body: 'Order {{1}} leaves on {{2}} today' },
     { name: 'named', language: 'en', body: 'Hi {{name}}!', parameter_format: 'NAMED' as const },
     { name: 'worded', language: 'en', body: 'Hi {{name}}, order {{order}}.' },
     { name: 'waiting', language: 'en', body: 'x', status: 'PENDING' },
+    { name: 'full', language: 'en', components, reason: 'LOW_QUALITY', category: 'UTILITY' },
+    { name: 'full', language: 'de', components },
   ];
-  const registered = (name: string, ...parameters: (string | [string, string])[]): object => ({
+  type Registered = NonNullable<Message['registered']>;
+  const registered = (name: string, ...parameters: (string | [string, string])[]): { registered: Registered } => ({
     registered: {
       name,
       language: 'en',
+      header: [],
       parameters: parameters.map((parameter) =>
         typeof parameter === 'string' ? { name: null, text: parameter } : { name: parameter[0], text: parameter[1] },
       ),
+      buttons: [],
+    },
+  });
+  const full = (more: Partial<Registered> = {}): { registered: Registered } => ({
+    registered: {
+      ...registered('full', '1 Dec').registered,
+      header: [{ name: null, text: 'A-1' }],
+      buttons: [{ type: 'URL', url: 'A-1' }],
+      ...more,
     },
   });
 
@@ -278,10 +355,15 @@ describe('registered templates', () => {
     expect(await send(ANN, registered('order_update', 'A-1', '1 Dec'))).toMatchObject({ kind: 'sent' });
     expect(await send(ANN, registered('named', ['name', 'Ann']))).toMatchObject({ kind: 'sent' });
     expect(await send(ANN, registered('worded', 'Ann', 'A-1'))).toMatchObject({ kind: 'sent' });
+    expect(await send(ANN, full())).toMatchObject({ kind: 'sent' });
+    const postback = { type: 'POSTBACK', payload: 'STOP A-1' } as const;
+    expect(await send(ANN, full({ buttons: [{ type: 'URL', url: 'A-1' }, postback] }))).toMatchObject({ kind: 'sent' });
     expect(sandbox.state.received(ANN).map(({ text }) => text)).toEqual([
       'Order A-1 leaves on 1 Dec today',
       'Hi Ann!',
       'Hi Ann, order A-1.',
+      'It leaves on 1 Dec.',
+      'It leaves on 1 Dec.',
     ]);
   });
 
@@ -291,22 +373,114 @@ describe('registered templates', () => {
     ['a parameter short', registered('order_update', 'A-1')],
     ['a parameter too many', registered('order_update', 'A-1', 'x', 'y')],
     ['named without a name', registered('named', 'Ann')],
+    ['without the header', full({ header: [] })],
+    ['without the end of an address', full({ buttons: [] })],
+    ['with an address too many', full({ buttons: Array(2).fill({ type: 'URL', url: 'A-1' }) })],
   ])('are refused when they are %s', async (_label, message) => {
     const { send } = await testSandbox({ templates });
     expect(await send(ANN, message)).toMatchObject({ kind: 'stopped', stop: 'content', error: { code: '100' } });
   });
 
-  it('are made and listed', async () => {
+  it('can be paused while the sandbox runs, in one language or in all', async () => {
+    const { call, send, sandbox } = await testSandbox({ templates });
+    await call('POST', '/_sandbox/templates', { body: { name: 'full', language: 'de', status: 'PAUSED' } });
+    expect(await send(ANN, full())).toMatchObject({ kind: 'sent' });
+    await call('POST', '/_sandbox/templates', {
+      body: {
+        templates: [
+          { name: 'full', status: 'PAUSED', reason: 'BAD' },
+          { name: 'waiting', status: 'APPROVED' },
+        ],
+      },
+    });
+    expect(await send(ANN, full())).toMatchObject({ error: { code: '100' } });
+    expect(await send(ANN, registered('waiting'))).toMatchObject({ kind: 'sent' });
+    const { body } = await call('GET', '/v26.0/me/message_templates?status=PAUSED&fields=status,rejected_reason');
+    expect(body['data']).toMatchObject(Array(2).fill({ status: 'PAUSED', rejected_reason: 'BAD' }));
+    const unknown = await call('POST', '/_sandbox/templates', { body: { name: 'nothing', status: 'PAUSED' } });
+    expect(unknown).toMatchObject({ status: 400, body: { error: { code: 'CONFIG_INVALID' } } });
+    expect((await call('POST', '/_sandbox/templates', { body: { status: 'PAUSED' } })).status).toBe(400);
+    sandbox.state.reset();
+    expect(await send(ANN, full())).toMatchObject({ kind: 'sent' });
+  });
+
+  const path = '/v26.0/me/message_templates';
+  const made = { name: 'good', language: 'en', category: 'UTILITY' };
+  const body = (text: string, ...examples: string[]): object => ({
+    type: 'BODY',
+    text,
+    ...(examples.length > 0 && { example: { body_text: [examples] } }),
+  });
+
+  it('are made, listed and sent', async () => {
     const { call, send } = await testSandbox();
-    const make = (name: string, text: string): Promise<{ body: Record<string, unknown> }> =>
-      call('POST', '/v26.0/me/message_templates', {
-        body: { name, language: 'en', category: 'UTILITY', components: [{ type: 'BODY', text }] },
-      });
-    expect((await make('good', 'Order {{1}} left')).body).toMatchObject({ status: 'APPROVED', category: 'UTILITY' });
-    expect((await make('bad', '{{1}}')).body).toMatchObject({ status: 'REJECTED' });
-    const { body } = await call('GET', '/v26.0/me/message_templates?name=good');
-    expect(body).toMatchObject({ data: [{ name: 'good', language: 'en', status: 'APPROVED' }] });
-    expect(await send(ANN, registered('good', 'A-1'))).toMatchObject({ kind: 'sent' });
+    const parts = [body('Order {{1}} left', 'A-1'), components[2]];
+    const answer = await call('POST', path, { body: { ...made, components: parts } });
+    expect(answer.body).toEqual({
+      id: expect.stringMatching(/^\d+$/) as string,
+      status: 'APPROVED',
+      category: 'UTILITY',
+    });
+    expect((await call('GET', `${path}?name=good`)).body['data']).toEqual([
+      { ...made, id: answer.body['id'], status: 'APPROVED', parameter_format: 'POSITIONAL', components: parts },
+    ]);
+    const message = full({ name: 'good', header: [], parameters: [{ name: null, text: 'A-1' }] });
+    expect(await send(ANN, message)).toMatchObject({ kind: 'sent' });
+    expect(codeOf((await call('POST', path, { body: { ...made, components: parts } })).body)).toBe('100');
+  });
+
+  it.each([
+    ['a parameter at the end', [body('Order {{1}}', 'A-1')]],
+    ['a parameter at the start', [body('{{1}} left', 'A-1')]],
+    ['a number left out', [body('Order {{2}} left', 'A-1')]],
+    ['a parameter without an example', [body('Order {{1}} left')]],
+    ['a header without an example', [body('It left'), components[0]]],
+  ])('are rejected with %s', async (_label, parts) => {
+    const { call } = await testSandbox();
+    expect((await call('POST', path, { body: { ...made, components: parts } })).body).toMatchObject({
+      status: 'REJECTED',
+    });
+    const { body: list } = await call('GET', `${path}?fields=rejected_reason`);
+    expect(list['data']).toMatchObject([{ rejected_reason: 'INCORRECT_PARAMS' }]);
+  });
+
+  it.each([
+    ['no body', { components: [components[0]] }],
+    ['another category', { category: 'MARKETING', components: [body('x')] }],
+    ['another format', { parameter_format: 'WORDS', components: [body('x')] }],
+    ['another component', { components: [body('x'), { type: 'FOOTER', text: 'x' }] }],
+    ['a header of another format', { components: [body('x'), { type: 'HEADER', format: 'AUDIO' }] }],
+    ['a header without a text', { components: [body('x'), { type: 'HEADER', format: 'TEXT' }] }],
+    [
+      'another button',
+      { components: [body('x'), { type: 'BUTTONS', buttons: [{ type: 'PHONE_NUMBER', text: 'x' }] }] },
+    ],
+  ])('are refused with %s', async (_label, more) => {
+    const { call } = await testSandbox();
+    expect(codeOf((await call('POST', path, { body: { ...made, ...more } })).body)).toBe('100');
+  });
+
+  it('are listed in pages, with the fields that are asked for', async () => {
+    const many = Array.from({ length: 30 }, (_, n) => ({ name: `t${n}`, language: 'en', body: 'x' }));
+    const { call } = await testSandbox({ templates: many });
+    interface Page {
+      data: { name: string }[];
+      paging: { cursors: { after: string }; next?: string };
+    }
+    const first = (await call('GET', `${path}?fields=name`)).body as unknown as Page;
+    expect(first.data.length).toBe(25);
+    expect(Object.keys(first.data[0]!)).toEqual(['name', 'id']);
+    expect(first.paging.next).toBeDefined();
+    const rest = (await call('GET', `${path}?fields=name&after=${first.paging.cursors.after}`)).body as unknown as Page;
+    expect(rest.data.map(({ name }) => name)).toEqual(['t25', 't26', 't27', 't28', 't29']);
+    expect(rest.paging.next).toBeUndefined();
+    expect(codeOf((await call('GET', `${path}?fields=colour`)).body)).toBe('100');
+    expect(codeOf((await call('GET', `${path}?fields=name{`)).body)).toBe('100');
+  });
+
+  it('are not there on Instagram', async () => {
+    const { call } = await testSandbox({ page: { channel: 'instagram' }, templates });
+    expect(codeOf((await call('GET', path)).body)).toBe('2500');
   });
 });
 
@@ -350,6 +524,15 @@ describe('batch', () => {
     expect(refused.body['error']).not.toHaveProperty('code');
   });
 
+  it('tells the usage with each part, unless headers are not wanted', async () => {
+    const { call } = await testSandbox({ limits: { usage: 85 } });
+    const batch = [part(ANN, 'Hello')];
+    const usage = [{ name: 'X-Business-Use-Case-Usage', value: expect.stringContaining('"call_count":85') as string }];
+    expect((await call('POST', '/v26.0/', { body: { batch } })).body).toMatchObject([{ headers: usage }]);
+    const bare = (await call('POST', '/v26.0/', { body: { batch, include_headers: false } })).body;
+    expect((bare as unknown as object[])[0]).not.toHaveProperty('headers');
+  });
+
   it('takes one proof for all', async () => {
     const { call, sandbox } = await testSandbox({ page: { secret: 'shhh' } });
     const proof = createHmac('sha256', 'shhh').update(sandbox.page.token).digest('hex');
@@ -360,26 +543,63 @@ describe('batch', () => {
 });
 
 describe('conversations', () => {
-  it('are listed newest first, in pages, at two calls a second', async () => {
-    const users = Array.from({ length: 30 }, (_, n) => ({ id: String(7642925849000000 + n), opened_at: `-${n + 1}m` }));
+  const user = (n: number): string => String(7642925849000000 + n);
+  const users = Array.from({ length: 30 }, (_, n) => ({ id: user(n), opened_at: `-${n + 1}m` }));
+  interface Listing {
+    data: { id: string; updated_time: string }[];
+    paging: { cursors: { after: string }; next?: string };
+  }
+
+  it('are listed newest first, in pages that do not shift', async () => {
     const { call, clock, send } = await testSandbox({ users });
-    expect(await send(users[29]!.id)).toMatchObject({ kind: 'sent' });
-    const first = await call('GET', '/v26.0/me/conversations?platform=messenger');
-    const list = first.body as { data: { id: string; updated_time: string }[]; paging: { cursors: { after: string } } };
-    expect(list.data.length).toBe(25);
-    expect(list.data[0]).toEqual({ id: `t_${users[29]!.id}`, updated_time: '2026-11-21T12:00:00+0000' });
-    expect(list.data[1]!.id).toBe(`t_${users[0]!.id}`);
-    const rest = await call('GET', `/v26.0/me/conversations?after=${list.paging.cursors.after}`);
-    expect((rest.body['data'] as unknown[]).length).toBe(5);
-    expect(codeOf((await call('GET', '/v26.0/me/conversations')).body)).toBe('80006');
+    expect(await send(user(29))).toMatchObject({ kind: 'sent' });
+    const first = (await call('GET', '/v26.0/me/conversations?platform=messenger')).body as unknown as Listing;
+    expect(first.data.length).toBe(25);
+    expect(first.data[0]).toEqual({ id: `t_${user(29)}`, updated_time: '2026-11-21T12:00:00+0000' });
+    expect(first.data[1]!.id).toBe(`t_${user(0)}`);
     clock.at += 1000;
-    const one = await call('GET', `/v26.0/me/conversations?user_id=${users[3]!.id}`);
-    expect(one.body).toEqual({ data: [{ id: `t_${users[3]!.id}`, updated_time: '2026-11-21T11:56:00+0000' }] });
+    await send(user(28));
+    const next = `/v26.0/me/conversations?after=${first.paging.cursors.after}`;
+    const rest = (await call('GET', next)).body as unknown as Listing;
+    expect(rest.data.map(({ id }) => id)).toEqual([24, 25, 26, 27, 28].map((n) => `t_${user(n)}`));
+    expect([first.paging.next, rest.paging.next].map((address) => typeof address)).toEqual(['string', 'undefined']);
+    expect(codeOf((await call('GET', '/v26.0/me/conversations?after=MQ')).body)).toBe('100');
+  });
+
+  it('of one person are found, and of another platform there are none', async () => {
+    const { call } = await testSandbox({ users, limits: { conversationsPerSecond: null } });
+    const one = await call('GET', `/v26.0/me/conversations?user_id=${user(3)}`);
+    expect(one.body).toEqual({ data: [{ id: `t_${user(3)}`, updated_time: '2026-11-21T11:56:00+0000' }] });
     expect((await call('GET', '/v26.0/me/conversations?user_id=1')).body).toEqual({ data: [] });
+    expect((await call('GET', '/v26.0/me/conversations?platform=instagram')).body).toEqual({ data: [] });
+  });
+
+  it('are read at two calls a second, each part of a batch counted', async () => {
+    const { call, clock } = await testSandbox({ users });
+    const paths = ['me/conversations', `t_${user(0)}`, `m_u${user(0)}_0`];
+    const batch = paths.map((path) => ({ method: 'GET', relative_url: path }));
+    const answers = (await call('POST', '/v26.0/', { body: { batch } })).body as unknown as { body: string }[];
+    const codes = answers.map(({ body }) => /"code":(\d+)/.exec(body)?.[1]);
+    expect(codes).toEqual([undefined, undefined, '80006']);
+    for (const path of paths) expect(codeOf((await call('GET', `/v26.0/${path}`)).body)).toBe('80006');
+    clock.at += 1000;
+    expect((await call('GET', '/v26.0/me/conversations')).status).toBe(200);
+  });
+
+  it('cannot be listed while the Page sends too much, but each can be read', async () => {
+    const { call, send } = await testSandbox({ users, limits: { perSecond: 1, conversationsPerSecond: null } });
+    await send(user(0));
+    await send(user(1));
+    expect(codeOf((await call('GET', '/v26.0/me/conversations')).body)).toBe('80006');
+    expect((await call('GET', `/v26.0/me/conversations?user_id=${user(0)}`)).status).toBe(200);
+    expect((await call('GET', `/v26.0/t_${user(0)}`)).status).toBe(200);
   });
 
   it('show both sides, with details of the newest twenty messages', async () => {
-    const { call, send, clock, sandbox } = await testSandbox({ users: [{ id: ANN, opened_at: '-1h' }] });
+    const { call, send, clock, sandbox } = await testSandbox({
+      users: [{ id: ANN, opened_at: '-1h' }],
+      limits: { conversationsPerSecond: null },
+    });
     for (let n = 0; n < 21; n += 1) {
       clock.at += 1000;
       await send(ANN, `Message ${n}`);
@@ -394,8 +614,13 @@ describe('conversations', () => {
     expect(codeOf((await detail(data[20]!.id)).body)).toBe('9000001');
     expect(codeOf((await detail(data[21]!.id)).body)).toBe('9000001');
     expect(codeOf((await detail('m_nothing')).body)).toBe('100/33');
-    const expanded = await call('GET', `/v26.0/t_${ANN}?fields=updated_time,messages.limit(20){from,message}`);
-    expect((expanded.body['messages'] as { data: object[] }).data[0]).toMatchObject({ message: 'Message 20' });
+    const expanded = await call('GET', `/v26.0/t_${ANN}?fields=updated_time,messages.limit(30){from,message}`);
+    const shown = (expanded.body['messages'] as { data: object[] }).data;
+    expect(shown[0]).toMatchObject({ message: 'Message 20' });
+    expect([shown[19], shown[20]].map((node) => Object.keys(node!).sort())).toEqual([
+      ['from', 'id', 'message'],
+      ['created_time', 'id'],
+    ]);
     clock.at += 1000;
     await call('POST', '/_sandbox/users', { body: { id: ANN, text: 'Stop it' } });
     const later = await call('GET', `/v26.0/t_${ANN}?fields=messages{from,message}`);
@@ -404,5 +629,159 @@ describe('conversations', () => {
       from: { id: ANN },
     });
     expect(codeOf((await call('GET', '/v26.0/t_123')).body)).toBe('100/33');
+    expect(codeOf((await call('GET', `/v26.0/t_${ANN}?fields=secrets`)).body)).toBe('100');
+    expect(codeOf((await call('GET', `/v26.0/t_${ANN}?fields=messages{`)).body)).toBe('100');
+  });
+
+  it('expand their participants and messages, in a listing too', async () => {
+    const { call, send, clock, sandbox } = await testSandbox({ users: [{ id: ANN, opened_at: '-1h' }] });
+    const outcome = await send(ANN);
+    clock.at += 1000;
+    const fields = 'participants,updated_time,messages.limit(1){from,created_time}';
+    const listing = (await call('GET', `/v26.0/me/conversations?fields=${fields}`)).body;
+    const { id, name } = sandbox.page;
+    expect(listing['data']).toEqual([
+      {
+        id: `t_${ANN}`,
+        updated_time: '2026-11-21T12:00:00+0000',
+        participants: {
+          data: [
+            { id: ANN, name: 'User 3947' },
+            { id, name },
+          ],
+        },
+        messages: {
+          data: [
+            {
+              id: (outcome as { messageId: string }).messageId,
+              created_time: '2026-11-21T12:00:00+0000',
+              from: { id, name },
+            },
+          ],
+          paging: { cursors: { before: '0', after: '1' }, next: expect.any(String) as string },
+        },
+      },
+    ]);
+    const more = (await call('GET', `/v26.0/t_${ANN}?fields=messages.limit(1).after(1){from}`)).body;
+    expect(more['messages']).toMatchObject({ data: [{ from: { id: ANN } }], paging: { cursors: { after: '2' } } });
+    expect((more['messages'] as Listing).paging.next).toBeUndefined();
+  });
+
+  it('have an id of the account of its own on Instagram', async () => {
+    const instagram = { id: '17841400000000777', username: 'shop' };
+    const { call } = await testSandbox({ page: { channel: 'instagram', instagram }, users });
+    const path = '/v26.0/me/conversations?platform=instagram&limit=1&fields=participants';
+    expect((await call('GET', path)).body['data']).toEqual([
+      { id: `t_${user(0)}`, participants: { data: [{ id: user(0), username: 'User 0000' }, instagram] } },
+    ]);
+  });
+
+  it('of ten thousand people are all listed, each once', async () => {
+    const many = Array.from({ length: 10_000 }, (_, n) => ({ id: user(n), opened_at: `-${n + 1}s` }));
+    const { call } = await testSandbox({ users: many, limits: { conversationsPerSecond: null } });
+    const seen = new Set<string>();
+    let after = '';
+    for (let pages = 0; pages < 100; pages += 1) {
+      const path = `/v26.0/me/conversations?limit=100&fields=participants,messages.limit(5){from}${after}`;
+      const page = (await call('GET', path)).body as unknown as Listing;
+      for (const { id } of page.data) seen.add(id);
+      if (page.paging.next === undefined) break;
+      after = `&after=${page.paging.cursors.after}`;
+    }
+    expect(seen.size).toBe(10_000);
+  });
+});
+
+describe('the Page and its token', () => {
+  const debug = (token: string): object => ({
+    batch: [{ method: 'GET', relative_url: `debug_token?input_token=${token}` }],
+  });
+  const told = (answer: { body: unknown }): { data: Record<string, unknown> } =>
+    JSON.parse((answer.body as { body: string }[])[0]!.body) as { data: Record<string, unknown> };
+
+  it('tells who it is', async () => {
+    const { call, sandbox } = await testSandbox();
+    const { id, name } = sandbox.page;
+    expect((await call('GET', '/v26.0/me')).body).toEqual({ name, id });
+    expect((await call('GET', `/v26.0/${id}?fields=id`)).body).toEqual({ id });
+    expect((await call('GET', `/v26.0/me?fields=instagram_business_account`)).body).toEqual({ id });
+    expect(codeOf((await call('GET', '/v26.0/me?fields=password')).body)).toBe('100');
+    expect(codeOf((await call('GET', '/v26.0/me?fields=id,')).body)).toBe('100');
+    const linked = await testSandbox({ page: { channel: 'instagram' } });
+    expect((await linked.call('GET', '/v26.0/me?fields=instagram_business_account')).body).toEqual({
+      id,
+      instagram_business_account: { id: linked.sandbox.page.instagram.id },
+    });
+  });
+
+  it('tells what the token may do, and until when', async () => {
+    const { call, sandbox } = await testSandbox({
+      page: { permissions: ['pages_messaging'], tokenExpiresAt: '+5d', dataAccessExpiresAt: '+90d' },
+    });
+    const { token, id } = sandbox.page;
+    expect(told(await call('POST', '/v26.0/', { body: debug(token) }))).toMatchObject({
+      data: {
+        is_valid: true,
+        profile_id: id,
+        scopes: ['pages_messaging'],
+        expires_at: NOON / 1000 + 5 * 86_400,
+        data_access_expires_at: NOON / 1000 + 90 * 86_400,
+      },
+    });
+    expect(told(await call('POST', '/v26.0/', { body: debug('another') }))).toMatchObject({
+      data: { is_valid: false },
+    });
+    const lasting = await testSandbox();
+    expect(told(await lasting.call('POST', '/v26.0/', { body: debug(token) })).data).toMatchObject({ expires_at: 0 });
+  });
+
+  it('refuses a token that has ended, and what its permissions do not cover', async () => {
+    const { call, send, clock } = await testSandbox({ page: { tokenExpiresAt: '+1h' } });
+    expect(await send(ANN)).toMatchObject({ kind: 'sent' });
+    clock.at += HOUR;
+    expect(await send(ANN)).toMatchObject({ kind: 'stopped', stop: 'token', error: { code: '190/463' } });
+    expect(codeOf((await call('GET', '/v26.0/me')).body)).toBe('190/463');
+    const poor = await testSandbox({ page: { permissions: ['pages_messaging'] } });
+    expect(await poor.send(ANN)).toMatchObject({ kind: 'sent' });
+    expect(codeOf((await poor.call('GET', '/v26.0/me/conversations')).body)).toBe('200');
+    expect(codeOf((await poor.call('GET', '/v26.0/me/message_templates')).body)).toBe('200');
+    const mute = await testSandbox({ page: { permissions: [] } });
+    expect(await mute.send(ANN)).toMatchObject({ kind: 'stopped', stop: 'permission', error: { code: '200' } });
+  });
+
+  it('tells how much of the allowance is used, when asked to', async () => {
+    const { call, sandbox } = await testSandbox({ limits: { usage: 85, regainMinutes: 3 } });
+    const usage = async (path = '/v26.0/me'): Promise<unknown> => {
+      const header = (await call('GET', path)).headers.get('x-business-use-case-usage');
+      return header === null ? null : (JSON.parse(header) as Record<string, unknown[]>)[sandbox.page.id]![0];
+    };
+    const sent = await call('POST', '/v26.0/me/messages', { body: hello(ANN) });
+    expect(sent.headers.get('x-business-use-case-usage')).toContain('"call_count":85');
+    expect(await usage()).toMatchObject({ type: 'messenger', call_count: 85, estimated_time_to_regain_access: 0 });
+    await call('POST', '/_sandbox/usage', { body: { percent: 100 } });
+    expect(await usage()).toMatchObject({ call_count: 100, estimated_time_to_regain_access: 3 });
+    await call('POST', '/_sandbox/usage', { body: { percent: null } });
+    expect(await usage()).toBeNull();
+    sandbox.state.reset();
+    expect(await usage()).toMatchObject({ call_count: 85 });
+    expect((await call('POST', '/_sandbox/usage', { body: { percent: -1 } })).status).toBe(400);
+  });
+
+  it('stands under graph.instagram.com for an account that signed in with Instagram', async () => {
+    const { call, sandbox } = await testSandbox({ page: { channel: 'instagram' } });
+    const { instagram, id } = sandbox.page;
+    const root = '/graph.instagram.com/v26.0';
+    expect((await call('GET', `${root}/me?fields=user_id,username`)).body).toEqual({
+      user_id: instagram.id,
+      username: instagram.username,
+      id: `app_${instagram.id}`,
+    });
+    expect((await call('POST', `${root}/${instagram.id}/messages`, { body: hello(ANN) })).status).toBe(200);
+    expect(codeOf((await call('POST', `${root}/${id}/messages`, { body: hello(BEN) })).body)).toBe('100/33');
+    expect(codeOf((await call('POST', `/v26.0/${instagram.id}/messages`, { body: hello(BEN) })).body)).toBe('100/33');
+    expect(codeOf((await call('GET', `${root}/debug_token?input_token=x`)).body)).toBe('100/33');
+    const listed = await call('GET', `${root}/me/conversations?platform=instagram`);
+    expect(listed.body['data']).toMatchObject([{ id: `t_${ANN}` }]);
+    expect(sandbox.state.received().map(({ user }) => user)).toEqual([ANN]);
   });
 });

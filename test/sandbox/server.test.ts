@@ -129,7 +129,7 @@ describe('faults', () => {
   it.each(strikes)('%s', async (_label, fault, outcome, code, received) => {
     const { provider, sandbox, clock } = await testSandbox({ faults: [fault] });
     const [found] = await provider({ timeoutMs: fault.kind === 'hang' ? 20 : 5000 }).send([
-      { userId: ANN, metadata: 'c1:1', message: { text: 'Hello', buttons: [], quickReplies: [] } },
+      { userId: ANN, metadata: 'c1:1', isReply: false, message: { text: 'Hello', buttons: [], quickReplies: [] } },
     ]);
     expect(found).toMatchObject({ ...outcome, ...(code !== null && { error: { code } }) });
     expect(sandbox.state.received(ANN).length).toBe(received ? 1 : 0);
@@ -185,7 +185,7 @@ describe('faults', () => {
         const metadata = `c1:${n}`;
         const userId = String(7642925849000000 + n);
         const [outcome] = await graph.send([
-          { userId, metadata, message: { text: 'Hello', buttons: [], quickReplies: [] } },
+          { userId, metadata, isReply: false, message: { text: 'Hello', buttons: [], quickReplies: [] } },
         ]);
         outcomes.set(metadata, outcome!.kind);
       }
@@ -363,7 +363,7 @@ describe('starting and ending', () => {
       page: { id: '555', token: 't' },
     });
     onTestFinished(() => sandbox.close());
-    expect(sandbox.page).toEqual({ id: '555', token: 't', name: 'Seeded', channel: 'messenger' });
+    expect(sandbox.page).toMatchObject({ id: '555', token: 't', name: 'Seeded', channel: 'messenger' });
   });
 });
 
@@ -376,10 +376,11 @@ describe('seed', () => {
       { id: '10004', opened_at: '-2h' },
       { id: '10005', opened_at: '-0.5d' },
       { id: '10006' },
+      { id: '10007', opened_at: '+30m' },
     ];
     expect(
       parseSeed({ users }, NOON).users.map(({ openedAt }) => (openedAt === null ? null : NOON - openedAt)),
-    ).toEqual([7_200_000, 7_200_000, 7_200_000, 7_200_000, 43_200_000, null]);
+    ).toEqual([7_200_000, 7_200_000, 7_200_000, 7_200_000, 43_200_000, null, -1_800_000]);
   });
 
   it.each([
@@ -391,6 +392,10 @@ describe('seed', () => {
     [{ faults: [{ kind: 'late' }] }, 'faults[0]: needs how late, in ms'],
     [{ faults: [{ kind: 'drop', rate: 2 }] }, 'faults[0].rate: '],
     [{ pgae: {} }, 'pgae'],
+    [{ page: { tokenExpiresAt: 'soon' } }, 'page.tokenExpiresAt: must be a time'],
+    [{ templates: [{ name: 'a', language: 'en' }] }, 'templates[0]: needs a body or components'],
+    [{ templates: [{ name: 'a', language: 'en', body: 'x', components: [] }] }, 'templates[0]: needs a body or'],
+    [{ limits: { usage: -1 } }, 'limits.usage: '],
     [{ webhook: { url: 'file:///etc/passwd', secret: 's' } }, 'webhook.url: '],
     [[], 'The sandbox seed: '],
   ])('complains about %j', (seed, place) => {

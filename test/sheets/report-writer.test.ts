@@ -8,17 +8,7 @@ import { reportCampaign, unreached } from '../../src/app/report.js';
 import { MARK_HEADER } from '../../src/core/sheet.js';
 import { SheetFault, type Sheets } from '../../src/ports.js';
 import { createSheets, DEFAULT_LIMITS } from '../../src/sheets/index.js';
-import {
-  accountKey,
-  failureOf,
-  NOW,
-  openLedger,
-  readyCampaign,
-  row,
-  rows,
-  template,
-  temporaryFolder,
-} from '../support/fixtures.js';
+import { accountKey, failureOf, NOW, openLedger, readyCampaign, row, rows, starting, template, temporaryFolder } from '../support/fixtures.js';
 import { readPath, stoppedClock } from '../support/workbooks.js';
 
 type Book = Parameters<Sheets['exportReport']>[1];
@@ -144,7 +134,7 @@ describe('the recipients of the workbook about a campaign', () => {
     const lease = (await engine.own(accountKey, NOW))!;
     const error = { code: '551/1545041', message: 'not available' };
     await store.start(lease, 'c1', NOW);
-    await store.record(lease, 'c1', { settled: [], skipped: [], started: [1, 2, 3, 4, 5] }, NOW);
+    await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(1, 2, 3, 4, 5) }, NOW);
     await store.record(
       lease,
       'c1',

@@ -1,4 +1,4 @@
--- version 2
+-- version 3
 
 CREATE TABLE "campaigns" (
   number       INTEGER PRIMARY KEY,
@@ -29,7 +29,7 @@ CREATE TABLE "campaigns" (
   started_at   INTEGER,
   -- When somebody last had it sent, or a message of it was sent.
   active_at    INTEGER NOT NULL,
-  finished_at  INTEGER,
+  finished_at  INTEGER, mode TEXT NOT NULL DEFAULT 'bulk', outside TEXT,
   UNIQUE (recurrence, occurs_at)
 ) STRICT;
 
@@ -68,7 +68,7 @@ CREATE TABLE messages (
   started_at  INTEGER,
   settled_at  INTEGER,
   message_id  TEXT,
-  error       TEXT, planned TEXT,
+  error       TEXT, planned TEXT, outside INTEGER NOT NULL DEFAULT 0, receipt TEXT, receipt_at INTEGER, receipt_error TEXT,
   PRIMARY KEY (campaign, seq),
   CHECK ((state = 'skipped') = (reason IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
@@ -101,6 +101,13 @@ CREATE TABLE wakes (
   account TEXT    NOT NULL,
   at      INTEGER NOT NULL,
   PRIMARY KEY (account, at)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE window_syncs (
+  account    TEXT    PRIMARY KEY,
+  started_at INTEGER NOT NULL,
+  cursor     TEXT,
+  read_until INTEGER
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE windows (

@@ -1,6 +1,15 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
@@ -197,16 +206,11 @@ describe('opening', () => {
 /** A program that opens a store when it is told to and writes to it; compiled here, so that no build needs to come first. */
 function compiledOpener(folder: string): string {
   const compilerOptions = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023 };
-  const source = [
-    'core/failure.ts',
-    'core/delivery.ts',
-    'core/policy.ts',
-    'core/window.ts',
-    'stores/open.ts',
-    'stores/sqlite.ts',
-    'stores/sqlite-engine.ts',
-    'stores/sqlite-database.ts',
-  ];
+  const source = ['core', 'stores'].flatMap((part) =>
+    readdirSync(join(ROOT, 'src', part))
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => join(part, name)),
+  );
   for (const file of source) {
     const target = join(folder, 'dist', file.replace(/\.ts$/, '.js'));
     mkdirSync(dirname(target), { recursive: true });

@@ -7,6 +7,9 @@ export interface Departure {
   userId: string;
   metadata: string;
   text: string | undefined;
+  /** The registered template that it was sent as; null for a session message. */
+  registered: string | null;
+  isReply: boolean;
   /** When its first byte was written; whoever sets the clock does not change it. */
   leftAt: number;
   arrivedAt: number;
@@ -35,9 +38,9 @@ export type Script = (message: OutgoingMessage, nth: number) => Reply;
 export type Show = (shown: readonly ShownMessage[], userId: string, since: number, nth: number) => Lookup;
 
 export class FakeProvider implements Provider {
-  readonly capabilities = { registeredTemplates: true, lookup: true };
+  readonly capabilities = { registeredTemplates: true, lookup: true, maxBatch: 1 };
   /** What stands in each person's conversation, oldest first: what was delivered, and what a test puts there. */
-  readonly conversations = new Map<string, ShownMessage[]>();
+  readonly threads = new Map<string, ShownMessage[]>();
   /** Every look into a conversation: whose, from when on, and when its calls were made. */
   readonly looks: { userId: string; since: number; calls: number[] }[] = [];
   /** How a conversation is shown; in full unless told. */
@@ -56,34 +59,51 @@ export class FakeProvider implements Provider {
     this.#script = script;
   }
 
+  /** How many messages each call carried. */
+  readonly batches: number[] = [];
+
   async send(batch: readonly OutgoingMessage[], onWire?: () => void): Promise<Outcome[]> {
-    const message = batch[0];
-    if (batch.length !== 1 || message === undefined) throw new Error('one message for each call');
-    const { userId, metadata } = message;
-    const nth = 1 + this.departures.filter((one) => one.userId === userId).length;
-    const reply = this.#script(message, nth);
-    const { outcome = sent(`m_${metadata}`), connecting = 0, there = 0, back = 30 } = reply;
-    const { delivered = typeof outcome === 'object' && outcome.kind === 'sent' } = reply;
-    this.#underWay += 1;
+    if (batch.length === 0 || batch.length > this.capabilities.maxBatch) throw new Error(`a batch of ${batch.length}`);
+    this.batches.push(batch.length);
+    const nth = ({ userId }: OutgoingMessage): number =>
+      1 + this.departures.filter((one) => one.userId === userId).length;
+    const replies = batch.map((message) => this.#script(message, nth(message)));
+    // What holds for a call as a whole is told by the reply to its first message.
+    const { connecting = 0, there = 0, back = 30 } = replies[0] ?? {};
+    this.#underWay += batch.length;
     this.mostUnderWay = Math.max(this.mostUnderWay, this.#underWay);
     if (connecting > 0) await this.#clock.sleep(connecting);
     const leftAt = this.#clock.unset();
-    this.departures.push({ userId, metadata, text: message.message.text, leftAt, arrivedAt: leftAt + there });
-    if (delivered) {
-      const messageId = typeof outcome === 'object' && outcome.kind === 'sent' ? outcome.messageId : `m_${metadata}`;
-      this.put(userId, { messageId, text: message.message.text ?? '', at: leftAt + there });
-    }
+    const outcomes = batch.map(({ userId, metadata, message, isReply }, index) => {
+      const { outcome = sent(`m_${metadata}`), delivered } = replies[index] ?? {};
+      const isSent = typeof outcome === 'object' && outcome.kind === 'sent';
+      const arrivedAt = leftAt + there;
+      this.departures.push({
+        userId,
+        metadata,
+        text: message.text,
+        registered: message.registered?.name ?? null,
+        isReply,
+        leftAt,
+        arrivedAt,
+      });
+      if (delivered ?? isSent) {
+        const messageId = isSent ? outcome.messageId : `m_${metadata}`;
+        this.put(userId, { messageId, text: message.text ?? '', at: arrivedAt });
+      }
+      return outcome;
+    });
     onWire?.();
     await this.#clock.sleep(there + back);
-    this.#underWay -= 1;
-    if (outcome === 'throws') throw new TypeError('a fault in the provider');
-    return outcome === 'nothing' ? [] : [outcome];
+    this.#underWay -= batch.length;
+    if (outcomes.includes('throws')) throw new TypeError('a fault in the provider');
+    return outcomes.filter((outcome) => typeof outcome === 'object');
   }
 
   /** Something that the account, or the person, wrote. */
   put(userId: string, message: Omit<ShownMessage, 'fromAccount'> & { fromAccount?: boolean }): void {
-    const before = this.conversations.get(userId) ?? [];
-    this.conversations.set(userId, [...before, { fromAccount: true, ...message }]);
+    const before = this.threads.get(userId) ?? [];
+    this.threads.set(userId, [...before, { fromAccount: true, ...message }]);
   }
 
   async conversation(userId: string, since: number, turn: () => Promise<void>): Promise<Lookup> {
@@ -94,7 +114,7 @@ export class FakeProvider implements Provider {
       calls.push(this.#clock.unset());
       await this.#clock.sleep(this.look.ms);
     }
-    return this.show(this.conversations.get(userId) ?? [], userId, since, this.looks.length);
+    return this.show(this.threads.get(userId) ?? [], userId, since, this.looks.length);
   }
 
   close(): Promise<void> {

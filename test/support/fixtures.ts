@@ -9,7 +9,7 @@ import { Failure, type FailureCode } from '../../src/core/failure.js';
 import { senderKey } from '../../src/core/sender.js';
 import type { Template } from '../../src/core/template.js';
 import { DEFAULT_WINDOW, type WindowSettings } from '../../src/core/window.js';
-import type { Account, Approval, Engine, NewCampaign, Random, StagedRow, Store } from '../../src/ports.js';
+import type { Account, Approval, Engine, NewCampaign, Random, RunStep, StagedRow, Store } from '../../src/ports.js';
 import { SqliteDatabase } from '../../src/stores/sqlite-database.js';
 import { SqliteEngine, type Holder } from '../../src/stores/sqlite-engine.js';
 import { SqliteStore } from '../../src/stores/sqlite.js';
@@ -68,12 +68,18 @@ export function row(seq: number, change: Partial<StagedRow> = {}): StagedRow {
     reason: null,
     closesAt: NOW + DAY,
     opener: 'message',
+    outside: false,
     ...change,
   };
 }
 
 export function rows(count: number, change: (seq: number) => Partial<StagedRow> = () => ({})): StagedRow[] {
   return Array.from({ length: count }, (_, index) => row(index + 1, change(index + 1)));
+}
+
+/** Rows that a run starts, as its step has them. */
+export function starting(...seqs: number[]): RunStep['started'] {
+  return seqs.map((seq) => ({ seq, outside: false }));
 }
 
 export function newCampaign(id: string, change: Partial<NewCampaign> = {}): NewCampaign {
@@ -86,6 +92,8 @@ export function newCampaign(id: string, change: Partial<NewCampaign> = {}): NewC
     pace: 35,
     variables: ['name', 'order_no'],
     timing: null,
+    mode: 'bulk',
+    outside: null,
     ...change,
   };
 }

@@ -6,11 +6,15 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
 import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Outcome } from '../../src/core/delivery.js';
 import type { Clock, Lookup, OutgoingMessage, Provider } from '../../src/ports.js';
+import type { ProxySettings } from '../../src/providers/http.js';
+import { ConnectProxy } from './connect-proxy.js';
+import { selfSigned, trustingAnybody } from './self-signed.js';
 
 export const machineClock: Clock = {
   now: () => Date.now(),
@@ -49,9 +53,38 @@ export interface ProviderCase {
   message: OutgoingMessage;
   /** One for each request that the provider is to make. */
   replies: readonly CannedReply[];
-  /** The requests to expect; headers that are not named may be anything, bodies are compared as JSON. */
-  requests?: readonly { method: string; path: string; headers?: Record<string, string>; body: unknown }[];
+  /** The requests to expect. */
+  requests?: readonly ExpectedRequest[];
   outcome: Outcome;
+}
+
+/** Headers that are not named may be anything; the body is compared as `readBody` of the contract gives it. */
+export interface ExpectedRequest {
+  method: string;
+  path: string;
+  headers?: Record<string, string>;
+  body: unknown;
+}
+
+export interface BatchCase {
+  label: string;
+  messages: readonly OutgoingMessage[];
+  /** One for each request that the provider is to make. */
+  replies: readonly CannedReply[];
+  /** The requests to expect. */
+  requests?: readonly ExpectedRequest[];
+  /** In the order of the messages. */
+  outcomes: readonly Outcome[];
+}
+
+/** For a provider that can send several messages with one request. */
+export interface BatchContract {
+  /** Opens it so that it does; @param timeoutMs how long it waits for an answer */
+  open: (baseUrl: string, timeoutMs: number) => Provider;
+  maxBatch: number;
+  /** The platform's word for "all of these were sent". */
+  success: (messages: readonly OutgoingMessage[]) => CannedReply;
+  cases: readonly BatchCase[];
 }
 
 export interface LookupCase {
@@ -83,7 +116,12 @@ export interface ProviderContract {
   message: OutgoingMessage;
   /** The platform's word for "sent". */
   success: CannedReply;
+  /** The body of a request as it is compared; unless given, JSON. */
+  readBody?: (body: string) => unknown;
   lookup?: LookupContract;
+  batch?: BatchContract;
+  /** Opens it so that it goes through a proxy. */
+  proxied?: (baseUrl: string, timeoutMs: number, proxy: ProxySettings) => Provider;
 }
 
 /** A server on loopback that gives each request the next canned reply. */
@@ -96,8 +134,9 @@ export class ReplyServer {
     this.#server = server;
   }
 
-  static async start(): Promise<ReplyServer> {
-    const server = createServer();
+  /** @param tls with which it speaks https */
+  static async start(tls?: { key: string; cert: string }): Promise<ReplyServer> {
+    const server = tls ? createTlsServer(tls) : createServer();
     const self = new ReplyServer(server);
     server.on('request', (request, response) => {
       let body = '';
@@ -114,7 +153,11 @@ export class ReplyServer {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `${this.#server instanceof TlsServer ? 'https' : 'http'}://127.0.0.1:${this.port}`;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
   }
 
   connections(): Promise<number> {
@@ -129,7 +172,10 @@ export class ReplyServer {
   }
 }
 
-function giveReply({ status = 200, headers = {}, body = '', fault }: CannedReply, response: ServerResponse): void {
+export function giveReply(
+  { status = 200, headers = {}, body = '', fault }: CannedReply,
+  response: ServerResponse,
+): void {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
   const type = typeof body === 'string' ? 'text/html' : 'application/json';
   const head = { 'content-type': type, ...headers };
@@ -180,7 +226,7 @@ function giveReply({ status = 200, headers = {}, body = '', fault }: CannedReply
 }
 
 /** Every address that this process connects to while `during` runs. */
-function watchConnections(): { addresses: Set<string>; stop(): void } {
+export function watchConnections(): { addresses: Set<string>; stop(): void } {
   const addresses = new Set<string>();
   const listener = (message: unknown): void => {
     const { socket } = message as { socket: Socket };
@@ -200,7 +246,7 @@ export function expectNothingPrivate(shown: unknown, outgoing: OutgoingMessage, 
 }
 
 export function describeProvider(contract: ProviderContract): void {
-  const { name, open, secrets, cases, message, success, lookup } = contract;
+  const { name, open, secrets, cases, message, success } = contract;
 
   describe(`${name}: the provider contract`, () => {
     const watch = watchConnections();
@@ -241,15 +287,7 @@ export function describeProvider(contract: ProviderContract): void {
     it.each(cases.map((each) => [each.label, each] as const))('%s', async (_label, each) => {
       const { outcomes, seen } = await send(each.replies, [each.message]);
       expect(outcomes).toEqual([each.outcome]);
-      each.requests?.forEach((expected, index) => {
-        const request = seen[index];
-        expect(request).toMatchObject({ method: expected.method, path: expected.path });
-        expect(request?.headers).toMatchObject(expected.headers ?? {});
-        expect(JSON.parse(request?.body ?? '')).toEqual(expected.body);
-      });
-      for (const request of seen) {
-        for (const secret of secrets) expect(request.path).not.toContain(secret);
-      }
+      expectRequests(seen, each.requests ?? [], contract);
     });
 
     const faults: [string, CannedReply, Partial<Outcome>, string][] = [
@@ -348,7 +386,195 @@ export function describeProvider(contract: ProviderContract): void {
     });
   });
 
-  if (lookup) describeLookup(contract, lookup);
+  if (contract.batch) describeBatch(contract, contract.batch);
+  if (contract.proxied) describeProxy(contract, contract.proxied);
+  if (contract.lookup) describeLookup(contract, contract.lookup);
+}
+
+function expectRequests(
+  seen: readonly SeenRequest[],
+  expected: readonly ExpectedRequest[],
+  { readBody = JSON.parse, secrets }: ProviderContract,
+): void {
+  expected.forEach(({ method, path, headers, body }, index) => {
+    const request = seen[index];
+    expect(request).toMatchObject({ method, path });
+    expect(request?.headers).toMatchObject(headers ?? {});
+    expect(readBody(request?.body ?? '')).toEqual(body);
+  });
+  for (const request of seen) {
+    for (const secret of secrets) expect(request.path).not.toContain(secret);
+  }
+}
+
+function describeBatch(contract: ProviderContract, batch: BatchContract): void {
+  const { name, message, secrets } = contract;
+  const { maxBatch, cases, success } = batch;
+
+  describe(`${name}: several messages with one request`, () => {
+    let server: ReplyServer;
+    beforeAll(async () => {
+      server = await ReplyServer.start();
+    });
+    afterAll(() => server.close());
+
+    const several = (count: number): OutgoingMessage[] =>
+      Array.from({ length: count }, (_, index) => ({ ...message, userId: String(6400000000000001n + BigInt(index)) }));
+
+    const send = async (
+      messages: readonly OutgoingMessage[],
+      replies: readonly CannedReply[],
+      { timeoutMs = 5000, baseUrl = server.url }: { timeoutMs?: number; baseUrl?: string } = {},
+    ): Promise<{ outcomes: Outcome[]; seen: SeenRequest[]; onWire: number }> => {
+      server.seen.length = 0;
+      server.replies.splice(0, Infinity, ...replies);
+      const provider = batch.open(baseUrl, timeoutMs);
+      let onWire = 0;
+      try {
+        const outcomes = await provider.send(messages, () => (onWire += 1));
+        expect(server.replies, 'replies that no request asked for').toEqual([]);
+        expect(server.seen.length, 'requests').toBe(replies.length);
+        expect(outcomes.length).toBe(messages.length);
+        for (const each of messages) expectNothingPrivate(outcomes, each, secrets);
+        return { outcomes, seen: [...server.seen], onWire };
+      } finally {
+        await provider.close();
+      }
+    };
+
+    it.each(cases.map((each) => [each.label, each] as const))('%s', async (_label, each) => {
+      const { outcomes, seen } = await send(each.messages, each.replies);
+      expect(outcomes).toEqual(each.outcomes);
+      expectRequests(seen, each.requests ?? [], contract);
+    });
+
+    it('says how many it can send, and sends no more at a time', async () => {
+      const provider = batch.open(server.url, 5000);
+      expect(provider.capabilities.maxBatch).toBe(maxBatch);
+      await provider.close();
+      const messages = several(maxBatch + 2);
+      const parts = [messages.slice(0, maxBatch), messages.slice(maxBatch)];
+      const { outcomes, seen, onWire } = await send(messages, parts.map(success));
+      expect(new Set(outcomes.map(({ kind }) => kind))).toEqual(new Set(['sent']));
+      expect(seen).toHaveLength(2);
+      expect(onWire, 'tells once for each request that it goes on the wire').toBe(2);
+    });
+
+    const faults: [string, CannedReply, string][] = [
+      ['the connection is dropped when the request is there', { fault: 'drop' }, 'CONNECTION_LOST'],
+      ['the answer is cut off', { ...success(several(3)), fault: 'cut' }, 'CONNECTION_LOST'],
+      ['the answer is 50 MB', { fault: 'huge' }, 'REPLY_UNREADABLE'],
+      ['the answer is an HTML page', { body: '<html>OK</html>' }, 'REPLY_UNREADABLE'],
+      ['the answer is empty', { body: '' }, 'REPLY_UNREADABLE'],
+      ['the answer is an empty list', { body: [] }, 'REPLY_UNREADABLE'],
+      ['the answer is one word of success', contract.success, 'REPLY_UNREADABLE'],
+      ['a server error says sent', { ...success(several(3)), status: 500 }, 'SERVER_ERROR'],
+    ];
+    it.each(faults)('%s: each of them is unknown', async (_label, reply, code) => {
+      const { outcomes } = await send(several(3), [reply]);
+      const unknown = expect.objectContaining({
+        kind: 'unknown',
+        error: expect.objectContaining({ code }) as unknown,
+      }) as unknown;
+      expect(outcomes).toEqual([unknown, unknown, unknown]);
+    });
+
+    it('nobody listens: surely none of them is sent, and none goes on the wire', async () => {
+      const { outcomes, onWire } = await send(several(3), [], { baseUrl: `http://127.0.0.1:${await closedPort()}` });
+      expect(outcomes.map((outcome) => outcome.kind)).toEqual(['retryable', 'retryable', 'retryable']);
+      expect(onWire).toBe(0);
+    });
+  });
+}
+
+function describeProxy(
+  { name, message, secrets, success }: ProviderContract,
+  open: NonNullable<ProviderContract['proxied']>,
+): void {
+  describe(`${name}: through a proxy`, () => {
+    const PASSWORD = 'pa55word-of-the-proxy';
+    let server: ReplyServer;
+    beforeAll(async () => {
+      server = await ReplyServer.start(selfSigned('localhost'));
+    });
+    afterAll(() => server.close());
+
+    /** Sends through a proxy; @param isTrusted whether the server's certificate is taken */
+    const send = async (
+      start: Parameters<typeof ConnectProxy.start>[0],
+      {
+        replies = [] as CannedReply[],
+        isTrusted = true,
+        setting = (url: string): ProxySettings => ({ https: url }),
+      } = {},
+    ): Promise<{ outcome: Outcome | undefined; onWire: number; proxy: ConnectProxy }> => {
+      server.seen.length = 0;
+      server.replies.splice(0, Infinity, ...replies);
+      const proxy = await ConnectProxy.start(start);
+      const provider = open(server.url, 5000, setting(proxy.url));
+      let onWire = 0;
+      try {
+        const run = (): Promise<Outcome[]> => provider.send([message], () => (onWire += 1));
+        const [outcome] = await (isTrusted ? trustingAnybody(run) : run());
+        expect(server.seen.length, 'requests').toBe(replies.length);
+        expectNothingPrivate(outcome, message, [...secrets, PASSWORD]);
+        return { outcome, onWire, proxy };
+      } finally {
+        await provider.close();
+        await proxy.close();
+      }
+    };
+
+    it('sends, and the proxy sees only where to', async () => {
+      const { outcome, onWire, proxy } = await send({ credentials: `robot:${PASSWORD}` }, { replies: [success] });
+      expect([outcome?.kind, onWire]).toEqual(['sent', 1]);
+      expect(proxy.asked).toEqual([`127.0.0.1:${server.port}`]);
+      expect(proxy.carried).not.toBe('');
+      for (const secret of [...secrets, message.userId]) expect(proxy.carried).not.toContain(secret);
+    });
+
+    it('leaves out the proxy for a host that is to be reached without', async () => {
+      const setting = (url: string): ProxySettings => ({ https: url, no: 'example.com,127.0.0.1' });
+      const { outcome, proxy } = await send({ manner: 403 }, { replies: [success], setting });
+      expect([outcome?.kind, proxy.asked]).toEqual(['sent', []]);
+    });
+
+    it.each([
+      ['refuses', { manner: 403 }, /refused \(HTTP status 403\)/],
+      ['asks for a password', { manner: 407 }, /asks for a name and password/],
+      ['hangs up', { manner: 'hang_up' }, /proxy/],
+      ['finds nobody at the other end', { manner: 502 }, /HTTP status 502/],
+      ['cannot reach the other end', { leadsTo: 1 }, /proxy/],
+    ] as const)('a proxy that %s: surely not sent', async (_label, start, words) => {
+      const { outcome, onWire, proxy } = await send(start);
+      expect(outcome).toMatchObject({ kind: 'retryable', error: { code: 'CONNECTION_REFUSED' } });
+      expect(outcome).toHaveProperty('pauseMs');
+      expect(outcome).toHaveProperty('error.message', expect.stringMatching(words));
+      expect(onWire).toBe(0);
+      expect(proxy.asked.length, 'attempts').toBe(1);
+    });
+
+    it('no proxy listens: surely not sent', async () => {
+      const nobody = `http://robot:${PASSWORD}@127.0.0.1:${await closedPort()}`;
+      const { outcome, onWire } = await send({}, { setting: () => ({ https: nobody }) });
+      expect(outcome).toMatchObject({ kind: 'retryable', error: { code: 'CONNECTION_REFUSED' } });
+      expect(outcome).toHaveProperty('error.message', expect.stringMatching(/the proxy/));
+      expect(onWire).toBe(0);
+    });
+
+    it('a certificate that nobody vouches for: surely not sent, and the reason is told', async () => {
+      const { outcome, onWire } = await send({}, { isTrusted: false });
+      expect(outcome).toMatchObject({ kind: 'retryable', error: { code: 'CONNECTION_REFUSED' } });
+      expect(outcome).toHaveProperty('error.message', expect.stringMatching(/certificate/));
+      expect(onWire).toBe(0);
+    });
+
+    it('the way breaks when the request is there: unknown', async () => {
+      const { outcome, onWire } = await send({}, { replies: [{ fault: 'drop' }] });
+      expect(outcome).toMatchObject({ kind: 'unknown', error: { code: 'CONNECTION_LOST' } });
+      expect(onWire).toBe(1);
+    });
+  });
 }
 
 function describeLookup({ name, open, secrets }: ProviderContract, lookup: LookupContract): void {
@@ -436,7 +662,7 @@ function describeLookup({ name, open, secrets }: ProviderContract, lookup: Looku
 
 /** Of a lookup, only whose it is is known to both ends. */
 function outgoingTo(userId: string): OutgoingMessage {
-  return { userId, metadata: '', message: { buttons: [], quickReplies: [] } };
+  return { userId, metadata: '', isReply: false, message: { buttons: [], quickReplies: [] } };
 }
 
 /** A port on which nobody listens. */

@@ -93,7 +93,9 @@ export async function testSandbox(seed: SeedInput = {}, randomSeed = 1): Promise
     async send(userId, message = 'Hello', metadata = `m:${userId}`) {
       usual ??= provider();
       const parts = typeof message === 'string' ? { text: message } : message;
-      const [outcome] = await usual.send([{ userId, metadata, message: { buttons: [], quickReplies: [], ...parts } }]);
+      const [outcome] = await usual.send([
+        { userId, metadata, isReply: false, message: { buttons: [], quickReplies: [], ...parts } },
+      ]);
       return outcome!;
     },
     async call(method, path, { body, form, token = page.token } = {}) {

@@ -1,9 +1,20 @@
-/** What every store promises of outcomes that were unknown: echoes, and how such rows are settled. */
+/** What every store promises of what is told after an outcome: echoes, receipts, and how unknown rows are settled. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ROW_STATES, type CampaignState } from '../../src/core/delivery.js';
-import type { Echo, Lease, MessageRow, Resolution, Settlement, Store } from '../../src/ports.js';
-import { accountKey as PAGE, collect, DAY, failureOf, NOW, readyCampaign, rows, user } from './fixtures.js';
+import type { Echo, Lease, MessageRow, Receipt, Resolution, Settlement, Store } from '../../src/ports.js';
+import {
+  accountKey as PAGE,
+  collect,
+  DAY,
+  failureOf,
+  NOW,
+  readyCampaign,
+  row,
+  rows,
+  starting,
+  user,
+} from './fixtures.js';
 import { expectSum, type StoreUnderTest } from './store-contract.js';
 
 const TIMEOUT = { code: 'TIMEOUT', message: 'No answer came within 30000 ms.' };
@@ -15,6 +26,21 @@ const echo = (seq: number, change: Partial<Echo> = {}): Echo => ({
   messageId: `m_${seq}`,
   ...change,
 });
+/** A receipt that names its campaign, as CAMS gives them. */
+const receipt = (seq: number, change: Partial<Receipt> = {}): Receipt => ({
+  messageId: `t_${seq}`,
+  userId: user(seq),
+  campaign: 'c1',
+  kind: 'delivered',
+  at: NOW + seq,
+  error: null,
+  ...change,
+});
+/** One that names only the message, as Twilio gives them. */
+const receiptById = (messageId: string, change: Partial<Receipt> = {}): Receipt =>
+  receipt(1, { messageId, userId: null, campaign: null, ...change });
+const UNDELIVERED = { kind: 'undelivered', error: { code: 'cams:131026', message: 'not reachable' } } as const;
+
 const sent = (seq: number): Resolution => ({ seq, to: 'sent', messageId: `m_${seq}` });
 const queued = (seq: number, closesAt: number | null = NOW + DAY): Resolution => ({ seq, to: 'queued', closesAt });
 
@@ -27,9 +53,9 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
     await readyCampaign(store, rows(people));
     const lease = (await engine.own(PAGE, NOW))!;
     await store.start(lease, 'c1', NOW);
-    const started = rows(people - 1).map(({ seq }) => seq);
-    await store.record(lease, 'c1', { settled: [], skipped: [], started }, NOW);
-    const settled = started.map((seq): Settlement => {
+    const attempted = rows(people - 1).map(({ seq }) => seq);
+    await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(...attempted) }, NOW);
+    const settled = attempted.map((seq): Settlement => {
       if (seq === 1) return { seq, state: 'sent', messageId: 'm_first' };
       return { seq, state: seq === 2 ? 'failed' : 'unknown', error: TIMEOUT };
     });
@@ -60,14 +86,14 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
 
     it('make every row sent that was attempted and has its answer, whatever that was', async () => {
       const { store, lease } = await withUnknown();
-      await store.record(lease, 'c1', { settled: [], skipped: [], started: [5] }, NOW);
+      await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(5) }, NOW);
       expect(await store.recordEchoes(PAGE, [echo(1), echo(2), echo(5)], LATER)).toBe(1);
       expect(await states(store)).toBe('1:sent(m_first) 2:sent(m_2) 3:unknown 4:unknown 5:started');
     });
 
     it('that came while the message was under way count more than an answer that says otherwise', async () => {
       const { store, lease } = await withUnknown();
-      await store.record(lease, 'c1', { settled: [], skipped: [], started: [5] }, NOW);
+      await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(5) }, NOW);
       await store.recordEchoes(PAGE, [echo(5)], NOW);
       const settled: Settlement[] = [{ seq: 5, state: 'unknown', error: TIMEOUT }];
       await store.record(lease, 'c1', { settled, skipped: [], started: [] }, LATER);
@@ -76,7 +102,7 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
 
     it('keep a row from being sent again, by whatever way', async () => {
       const { store, lease, other } = await withUnknown();
-      await store.record(lease, 'c1', { settled: [], skipped: [], started: [5] }, NOW);
+      await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(5) }, NOW);
       await store.recordEchoes(PAGE, [echo(5)], NOW);
       const next = (await (await other('others gone')).engine.own(PAGE, LATER))!;
       await store.resolve(next, 'c1', [queued(5), queued(3)], LATER);
@@ -102,7 +128,7 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
 
     it('that came before the outcome became unknown are given for the rows that are unknown now', async () => {
       const { store, other, lease } = await withUnknown();
-      await store.record(lease, 'c1', { settled: [], skipped: [], started: [5] }, NOW);
+      await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(5) }, NOW);
       await store.recordEchoes(PAGE, [echo(5), echo(1)], LATER);
       expect(await store.echoes('c1')).toEqual([]);
       // The run dies before its answer comes.
@@ -113,7 +139,7 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
 
     it('are kept as they came first, in the order of the rows', async () => {
       const { store, other, lease } = await withUnknown(7);
-      await store.record(lease, 'c1', { settled: [], skipped: [], started: [7] }, NOW);
+      await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(7) }, NOW);
       await store.recordEchoes(PAGE, [echo(7, { messageId: 'first' })], NOW);
       await store.recordEchoes(PAGE, [echo(7, { messageId: 'second' })], NOW);
       await (await other('others gone')).engine.own(PAGE, LATER);
@@ -124,6 +150,179 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
       const { other, store } = await withUnknown();
       expect(await (await other('all alive')).store.recordEchoes(PAGE, [echo(4)], LATER)).toBe(1);
       expect(await states(store)).toBe('1:sent(m_first) 2:failed 3:unknown 4:sent(m_4) 5:queued');
+    });
+  });
+
+  describe(`${name}: receipts`, () => {
+    const kept = async (store: Store, seq: number) => (await one(store, seq)).receipt;
+
+    it('are kept by rows that were sent, and change nothing else of them', async () => {
+      const { store } = await withUnknown();
+      const before = await one(store, 1);
+      expect(await store.recordReceipts(PAGE, [receipt(1)], LATER)).toEqual({ matched: 1, settled: 0 });
+      const delivered = { kind: 'delivered', at: NOW + 1, error: null };
+      expect(await one(store, 1)).toEqual({ ...before, receipt: delivered });
+      expect(await states(store)).toBe(BEFORE);
+    });
+
+    it.each<[string, Partial<Receipt>]>([
+      ['that it was delivered', {}],
+      ['that it was read', { kind: 'read' }],
+      ['that it was not delivered', UNDELIVERED],
+      ['only that it was accepted', { kind: null }],
+    ])('that name the campaign make an unknown row sent, also when they say %s', async (_, change) => {
+      const { store } = await withUnknown();
+      expect(await store.recordReceipts(PAGE, [receipt(3, change), receipt(3, change)], LATER)).toEqual({
+        matched: 2,
+        settled: 1,
+      });
+      expect(await states(store)).toBe('1:sent(m_first) 2:failed 3:sent(t_3) 4:unknown 5:queued');
+      const { error, settledAt, receipt: found } = await one(store, 3);
+      expect({ error, settledAt, kind: found?.kind ?? null }).toEqual({
+        error: null,
+        settledAt: LATER,
+        kind: change.kind === undefined ? 'delivered' : change.kind,
+      });
+      expect((await store.summary('c1')).counts).toMatchObject({ sent: 2, unknown: 1 });
+    });
+
+    it.each<[string, Receipt, string?]>([
+      ['about a row that failed', receipt(2)],
+      ['about a row that has not been sent', receipt(5)],
+      ['about somebody who is not in the campaign', receipt(9)],
+      ['about a campaign that there is none of', receipt(3, { campaign: 'c9' })],
+      ['for another account', receipt(1), 'other-page'],
+      ['for another account, by message', receiptById('m_first'), 'other-page'],
+      ['for another account, by message and person', receiptById('m_first', { userId: user(1) }), 'other-page'],
+      ['about a message that was never sent', receiptById('m_other')],
+      ["about somebody else's message", receiptById('m_first', { userId: user(2) })],
+      ['about an unknown row, without a campaign', receiptById('t_3', { userId: user(3) })],
+    ])('%s change nothing and are told', async (_, found, account = PAGE) => {
+      const { store } = await withUnknown();
+      expect(await store.recordReceipts(account, [found], LATER)).toEqual({ matched: 0, settled: 0 });
+      expect(await states(store)).toBe(BEFORE);
+      expect((await store.summary('c1')).receipts).toEqual({});
+    });
+
+    it('find their row by the message alone, or by message and person', async () => {
+      const { store } = await withUnknown();
+      const found = [receiptById('m_first'), receiptById('m_first', { userId: user(1), kind: 'read' })];
+      expect(await store.recordReceipts(PAGE, found, LATER)).toEqual({ matched: 2, settled: 0 });
+      expect(await kept(store, 1)).toMatchObject({ kind: 'read' });
+    });
+
+    it('of a batch that shares one message id belong to nobody, unless they say to whom', async () => {
+      const { store, lease } = await withUnknown();
+      await store.resolve(
+        lease,
+        'c1',
+        [3, 4].map((seq) => ({ seq, to: 'sent', messageId: 'batch' })),
+        NOW,
+      );
+      expect(await store.recordReceipts(PAGE, [receiptById('batch')], LATER)).toEqual({ matched: 0, settled: 0 });
+      const forOne = receiptById('batch', { userId: user(4) });
+      expect(await store.recordReceipts(PAGE, [forOne], LATER)).toEqual({ matched: 1, settled: 0 });
+      expect([await kept(store, 3), (await kept(store, 4))?.kind]).toEqual([null, 'delivered']);
+    });
+
+    it('about a message that is under way count as its echo, and stand when it is sent', async () => {
+      const { store, other, lease } = await withUnknown(6);
+      await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(6) }, NOW);
+      expect(await store.recordReceipts(PAGE, [receipt(6)], NOW)).toEqual({ matched: 1, settled: 0 });
+      expect(await one(store, 6)).toMatchObject({ state: 'started', receipt: { kind: 'delivered' } });
+      expect((await store.summary('c1')).receipts).toEqual({});
+      // The run dies before its answer comes.
+      const next = (await (await other('others gone')).engine.own(PAGE, LATER))!;
+      expect(await store.echoes('c1')).toEqual([echo(6, { messageId: 't_6' })]);
+      await store.resolve(next, 'c1', [{ seq: 6, to: 'sent', messageId: 't_6' }], LATER);
+      expect(await one(store, 6)).toMatchObject({ state: 'sent', receipt: { kind: 'delivered' } });
+      expect((await store.summary('c1')).receipts).toEqual({ delivered: 1 });
+    });
+
+    it('do not settle for somebody who stands in the sheet twice more than one row', async () => {
+      const { store, engine } = await open();
+      await readyCampaign(store, [...rows(1), row(2, { userId: user(1), reason: 'duplicate', closesAt: null })]);
+      const lease = (await engine.own(PAGE, NOW))!;
+      await store.start(lease, 'c1', NOW);
+      await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(1) }, NOW);
+      const settled: Settlement[] = [{ seq: 1, state: 'unknown', error: TIMEOUT }];
+      await store.record(lease, 'c1', { settled, skipped: [], started: [] }, NOW);
+      expect(await store.recordReceipts(PAGE, [receipt(1)], LATER)).toEqual({ matched: 1, settled: 1 });
+      expect(await states(store)).toBe('1:sent(t_1) 2:skipped');
+    });
+
+    it('are counted in the summary by the one that stands, and why messages were not delivered', async () => {
+      const { store } = await withUnknown(9);
+      const found = [
+        receipt(1),
+        receipt(1, { kind: 'read' }),
+        receipt(3),
+        receipt(4),
+        receipt(5, UNDELIVERED),
+        receipt(6, UNDELIVERED),
+        receipt(7, { kind: 'undelivered' }),
+        receipt(8, { kind: null }),
+      ];
+      await store.recordReceipts(PAGE, found, LATER);
+      const { counts, receipts, undelivered, errors } = await store.summary('c1');
+      expect(receipts).toEqual({ read: 1, delivered: 2, undelivered: 3 });
+      expect(undelivered).toEqual({ 'cams:131026': 2, '': 1 });
+      expect(errors).toEqual({ TIMEOUT: 1 });
+      expectSum(counts, 9);
+    });
+
+    it('can be asked for', async () => {
+      const { store } = await withUnknown();
+      await store.recordReceipts(PAGE, [receipt(1), receipt(3, { kind: 'read' })], LATER);
+      const found = await collect(store.messages({ campaign: 'c1', receipt: 'read' }));
+      expect(found.map(({ seq }) => seq)).toEqual([3]);
+    });
+
+    it('need no lease: they come in while somebody else sends', async () => {
+      const { other } = await withUnknown();
+      const { store } = await other('all alive');
+      expect(await store.recordReceipts(PAGE, [receipt(4)], LATER)).toEqual({ matched: 1, settled: 1 });
+    });
+
+    it('leave the same rows in whatever order, how often and in how many pieces they come', async () => {
+      const some = fc.record({
+        seq: fc.integer({ min: 1, max: 6 }),
+        kind: fc.constantFrom(null, 'delivered', 'read', 'undelivered'),
+        at: fc.integer({ min: NOW, max: NOW + 3 }),
+        code: fc.constantFrom('1', '2'),
+      });
+      const shuffled = fc.array(some, { maxLength: 12 }).chain((all) =>
+        fc.record({
+          all: fc.constant(all),
+          often: fc.shuffledSubarray([...all, ...all], { minLength: 2 * all.length }),
+          pieces: fc.integer({ min: 1, max: 4 }),
+        }),
+      );
+      const toReceipt = ({ seq, kind, at, code }: { seq: number; kind: Receipt['kind']; at: number; code: string }) =>
+        receipt(seq, { kind, at, error: kind === 'undelivered' ? { code, message: '' } : null });
+      await fc.assert(
+        fc.asyncProperty(shuffled, async ({ all, often, pieces }) => {
+          const ordered = await withUnknown(6);
+          await ordered.store.recordReceipts(PAGE, all.map(toReceipt), LATER);
+          const mixed = await withUnknown(6);
+          const size = Math.max(1, Math.ceil(often.length / pieces));
+          for (let from = 0; from < often.length; from += size)
+            await mixed.store.recordReceipts(PAGE, often.slice(from, from + size).map(toReceipt), LATER);
+          const left = async ({ store }: { store: Store }) => [
+            await collect(store.messages({ campaign: 'c1' })),
+            await store.summary('c1'),
+          ];
+          expect(await left(mixed)).toEqual(await left(ordered));
+        }),
+        { numRuns: 15 },
+      );
+    });
+
+    it('may be about thousands of people at once', async () => {
+      const { store } = await withUnknown(2000);
+      const found = rows(1999).map(({ seq }) => receipt(seq, { kind: 'read' }));
+      const byPerson = receiptById('m_first', { userId: user(1) });
+      expect(await store.recordReceipts(PAGE, [...found, byPerson], LATER)).toEqual({ matched: 1999, settled: 1997 });
     });
   });
 
@@ -171,7 +370,7 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
     async function end(store: Store, lease: Lease, state: CampaignState): Promise<void> {
       if (state === 'cancelled') await store.cancel('c1', NOW);
       if (state === 'paused' || state === 'finished') {
-        await store.record(lease, 'c1', { settled: [], skipped: [], started: [5] }, NOW);
+        await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(5) }, NOW);
         const settled: Settlement[] = [{ seq: 5, state: 'sent', messageId: 'm_last' }];
         await store.record(lease, 'c1', { settled, skipped: [], started: [] }, NOW);
         await store.conclude(lease, 'c1', { state }, NOW);

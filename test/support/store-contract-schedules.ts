@@ -16,6 +16,7 @@ import {
   readyCampaign,
   row,
   rows,
+  starting,
   user,
 } from './fixtures.js';
 import type { StoreUnderTest } from './store-contract.js';
@@ -28,6 +29,7 @@ const recurrence: Recurrence = {
   account: PAGE,
   accountName: account.name,
   template: { name: 'order_update', language: 'en_US' },
+  outside: 'order_notice',
   source: { kind: 'ids', ids: [user(1)], values: { name: 'Zoë 🎉', order_no: '007' } },
   pace: Infinity,
   skipInvalid: true,
@@ -59,9 +61,9 @@ export function scheduleContract(name: string, open: () => Promise<StoreUnderTes
     it('takes people in and leaves them out when it is planned again, and tells what changed', async () => {
       const { store, lease } = await scheduled();
       await store.replan(lease, 'c1', [
-        { seq: 1, reason: 'opted_out', closesAt: null, opener: null },
-        { seq: 2, reason: null, closesAt: NOW + 5, opener: 'ad' },
-        { seq: 4, reason: null, closesAt: NOW + 3, opener: 'button' },
+        { seq: 1, reason: 'opted_out', closesAt: null, opener: null, outside: false },
+        { seq: 2, reason: null, closesAt: NOW + 5, opener: 'ad', outside: false },
+        { seq: 4, reason: null, closesAt: NOW + 3, opener: 'button', outside: false },
       ]);
       expect(await collect(store.queue('c1'))).toEqual([
         { seq: 4, closesAt: NOW + 3 },
@@ -121,7 +123,13 @@ export function scheduleContract(name: string, open: () => Promise<StoreUnderTes
         await store.replan(
           lease,
           'c1',
-          out.map(({ seq }) => ({ seq, reason: 'window_closes_before_turn', closesAt: null, opener: null })),
+          out.map(({ seq }) => ({
+            seq,
+            reason: 'window_closes_before_turn',
+            closesAt: null,
+            opener: null,
+            outside: false,
+          })),
         );
       }
       expect(seen).toBe(10_050);
@@ -135,13 +143,13 @@ export function scheduleContract(name: string, open: () => Promise<StoreUnderTes
       await readyCampaign(store, rows(4));
       const lease = (await engine.own(PAGE, NOW))!;
       await store.start(lease, 'c1', NOW);
-      await store.record(lease, 'c1', { settled: [], skipped: [], started: [1, 2] }, NOW);
+      await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(1, 2) }, NOW);
       expect(await store.cancel('c1', NOW + 1)).toBe(2);
       const settled = [
         { seq: 1, state: 'sent', messageId: 'm1' },
         { seq: 2, state: 'queued', uncounted: true },
       ] as const;
-      expect(await store.record(lease, 'c1', { settled, skipped: [], started: [3] }, NOW + 2)).toBe(false);
+      expect(await store.record(lease, 'c1', { settled, skipped: [], started: starting(3) }, NOW + 2)).toBe(false);
       expect((await store.summary('c1')).counts).toMatchObject({ sent: 1, skipped: 3, queued: 0, started: 0 });
       await store.conclude(lease, 'c1', { state: 'paused' }, NOW + 3);
       expect(await store.campaign('c1')).toMatchObject({ state: 'cancelled', finishedAt: NOW + 1 });
@@ -274,7 +282,7 @@ export function scheduleContract(name: string, open: () => Promise<StoreUnderTes
       await readyCampaign(store, rows(5));
       const lease = (await engine.own(PAGE, NOW))!;
       await store.start(lease, 'c1', NOW);
-      await store.record(lease, 'c1', { settled: [], skipped: [], started: [1, 2, 3] }, NOW);
+      await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(1, 2, 3) }, NOW);
       const error = { code: '551', message: '' };
       const settle = (seq: number, state: 'sent' | 'failed' | 'unknown', at: number) =>
         store.record(lease, 'c1', { settled: [{ seq, state, error }], skipped: [], started: [] }, at);

@@ -23,6 +23,7 @@ import {
   registeredTemplate,
   row,
   rows,
+  starting,
   user,
 } from './fixtures.js';
 
@@ -128,6 +129,19 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       expect((await collect(store.people(PAGE))).sort()).toEqual(ids.sort());
       expect(await collect(store.people('nobody'))).toEqual([]);
     });
+
+    it('knows how far the windows of each account were read, as it was kept last', async () => {
+      const { store, other } = await open();
+      const sync = { startedAt: NOW, cursor: 'c1', readUntil: null };
+      await store.keepWindowSync(PAGE, sync);
+      await store.keepWindowSync('other-page', { startedAt: NOW + 1, cursor: null, readUntil: NOW + 1 });
+      expect(await store.windowSync(PAGE)).toEqual(sync);
+      await store.keepWindowSync(PAGE, { startedAt: NOW + 2, cursor: null, readUntil: NOW });
+      const { store: elsewhere } = await other('all alive');
+      expect(await elsewhere.windowSync(PAGE)).toEqual({ startedAt: NOW + 2, cursor: null, readUntil: NOW });
+      expect(await elsewhere.windowSync('other-page')).toMatchObject({ startedAt: NOW + 1 });
+      expect(await elsewhere.windowSync('nobody')).toBeNull();
+    });
   });
 
   describe(`${name}: plans`, () => {
@@ -208,7 +222,8 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     it('makes a campaign that is as the plan was drafted', async () => {
       const { store } = await open();
       const values = ['', 'Zoë 🎉', "'; DROP TABLE x; --", 'a\u0000b', '007'];
-      const change = { template: registeredTemplate, pace: Infinity };
+      const outside = { ...registeredTemplate, name: 'order_notice' };
+      const change = { template: registeredTemplate, pace: Infinity, outside, mode: 'interactive' } as const;
       await readyCampaign(store, [row(1, { values, opener: null, closesAt: null })], change);
       expect(await store.campaign('c1')).toEqual({
         id: 'c1',
@@ -219,6 +234,8 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         variables: ['name', 'order_no'],
         pace: Infinity,
         timing: null,
+        mode: 'interactive',
+        outside,
         key: null,
         occurrence: null,
         budget: DEFAULT_BUDGET,
@@ -245,6 +262,8 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
           settledAt: null,
           messageId: null,
           error: null,
+          outside: false,
+          receipt: null,
         } satisfies MessageRow,
       ]);
       expect(await store.campaign('c2')).toBeNull();
@@ -333,7 +352,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         [1, 30],
       ] as const) {
         await store.start(lease, 'first', NOW + hours * HOUR);
-        await store.record(lease, 'first', { settled: [], skipped: [], started: [seq] }, NOW + hours * HOUR);
+        await store.record(lease, 'first', { settled: [], skipped: [], started: starting(seq) }, NOW + hours * HOUR);
       }
       expect([await before(NOW + DAY), await before(NOW + 54 * HOUR - 1)]).toEqual(['first', 'first']);
       const again = (now: number) => store.approve('second', approval({ digest: 'of first', now }));
@@ -407,14 +426,19 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         { seq: 3, userId: user(3), values: ['Ann', 'A-3'], attempts: 0 },
         { seq: 2, userId: user(2), values: ['Ann', 'A-2'], attempts: 0 },
       ]);
-      await store.record(lease, 'c1', step({ started: [1, 2], skipped: [{ seq: 3, reason: 'opted_out' }] }), NOW);
+      await store.record(
+        lease,
+        'c1',
+        step({ started: starting(1, 2), skipped: [{ seq: 3, reason: 'opted_out' }] }),
+        NOW,
+      );
       expect(seqs(await store.next('c1', 9, NOW))).toEqual([4]);
     });
 
     it('writes down what became of each row', async () => {
       const { store, lease } = await running(rows(5));
       const skipped = [{ seq: 5, reason: 'window_closed' as const }];
-      await store.record(lease, 'c1', step({ started: [1, 2, 3, 4], skipped }), NOW + 1);
+      await store.record(lease, 'c1', step({ started: starting(1, 2, 3, 4), skipped }), NOW + 1);
       const settled = [settledAs(1, 'sent'), settledAs(2, 'failed'), settledAs(3, 'unknown'), settledAs(4, 'queued')];
       expect(await store.record(lease, 'c1', step({ settled }), NOW + 2)).toBe(true);
       const shown = (await collect(store.messages({ campaign: 'c1' }))).map((one) => ({
@@ -439,6 +463,9 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         errors: { 551: 2 },
         refusedByOpener: { message: 2 },
         byOpener: { message: { queued: 1, sent: 1, failed: 1, skipped: 1, unknown: 1 } },
+        receipts: {},
+        undelivered: {},
+        outside: 0,
         changed: { out: { window_closed: 1 }, in: 0 },
       });
     });
@@ -446,60 +473,60 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     it('keeps a row back until its next attempt', async () => {
       const { store, lease } = await running(rows(2));
       expect(await store.nextAttemptAt('c1')).toBeLessThanOrEqual(NOW);
-      await store.record(lease, 'c1', step({ started: [1, 2] }), NOW);
+      await store.record(lease, 'c1', step({ started: starting(1, 2) }), NOW);
       expect(await store.nextAttemptAt('c1')).toBeNull();
       const wait = (seq: number, ms: number): Settlement => ({ ...settledAs(seq, 'queued'), notBefore: NOW + ms });
       await store.record(lease, 'c1', step({ settled: [wait(1, 2000), wait(2, 1000)] }), NOW);
       expect(await store.nextAttemptAt('c1')).toBe(NOW + 1000);
       const waiting = async (ms: number) => seqs(await store.next('c1', 9, NOW + ms));
       expect([await waiting(999), await waiting(1000), await waiting(2000)]).toEqual([[], [2], [1, 2]]);
-      await store.record(lease, 'c1', step({ started: [1] }), NOW + 2000);
+      await store.record(lease, 'c1', step({ started: starting(1) }), NOW + 2000);
       expect(await store.next('c1', 9, NOW + 2000)).toMatchObject([{ seq: 2, attempts: 1 }]);
     });
 
     it.each([
-      ['started twice', step({ started: [1] })],
-      ['started when it is finished', step({ started: [2] })],
+      ['started twice', step({ started: starting(1) })],
+      ['started when it is finished', step({ started: starting(2) })],
       ['settled twice', step({ settled: [settledAs(2, 'failed')] })],
       ['settled before it was started', step({ settled: [settledAs(3, 'sent')] })],
-      ['started when there is no such row', step({ started: [77] })],
+      ['started when there is no such row', step({ started: starting(77) })],
     ])('lets no row be %s, and keeps nothing of the attempt', async (_, wrong) => {
       const { store, lease } = await running();
-      await store.record(lease, 'c1', step({ started: [1, 2] }), NOW);
+      await store.record(lease, 'c1', step({ started: starting(1, 2) }), NOW);
       await store.record(lease, 'c1', step({ settled: [settledAs(2, 'sent')] }), NOW);
       const mixed: RunStep = {
         settled: [settledAs(1, 'failed'), ...wrong.settled],
-        started: [3, ...wrong.started],
+        started: [...starting(3), ...wrong.started],
         skipped: [],
       };
-      if (wrong.started.includes(1)) mixed.settled = [];
+      if (wrong.started.some(({ seq }) => seq === 1)) mixed.settled = [];
       expect(await failureOf(store.record(lease, 'c1', mixed, NOW))).toBe('LEASE_LOST');
       expect(await states(store)).toBe('1:started 2:sent 3:queued');
     });
 
     it('may settle a row and start it again in one step', async () => {
       const { store, lease } = await running(rows(1));
-      await store.record(lease, 'c1', step({ started: [1] }), NOW);
-      expect(await store.record(lease, 'c1', step({ settled: [settledAs(1, 'queued')], started: [1] }), NOW)).toBe(
-        true,
-      );
+      await store.record(lease, 'c1', step({ started: starting(1) }), NOW);
+      expect(
+        await store.record(lease, 'c1', step({ settled: [settledAs(1, 'queued')], started: starting(1) }), NOW),
+      ).toBe(true);
       expect(await collect(store.messages({}))).toMatchObject([{ state: 'started', attempts: 2 }]);
     });
 
     it('does not touch a row that is no longer queued when it is to be left out', async () => {
       const { store, lease } = await running();
-      await store.record(lease, 'c1', step({ started: [1] }), NOW);
+      await store.record(lease, 'c1', step({ started: starting(1) }), NOW);
       await store.record(lease, 'c1', step({ skipped: [{ seq: 1, reason: 'opted_out' }] }), NOW);
       expect(await states(store)).toBe('1:started 2:queued 3:queued');
     });
 
     it('settles, but starts and leaves out nobody, once the campaign is paused from elsewhere', async () => {
       const { store, lease, pause } = await running();
-      await store.record(lease, 'c1', step({ started: [1] }), NOW);
+      await store.record(lease, 'c1', step({ started: starting(1) }), NOW);
       await pause('c1');
       const last: RunStep = {
         settled: [settledAs(1, 'sent')],
-        started: [2],
+        started: starting(2),
         skipped: [{ seq: 3, reason: 'window_closed' }],
       };
       expect(await store.record(lease, 'c1', last, NOW)).toBe(false);
@@ -541,7 +568,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const { store, lease } = await running(rows(1));
       const finish = () => failureOf(store.conclude(lease, 'c1', { state: 'finished' }, NOW + 9));
       expect(await finish()).toBe('CAMPAIGN_STATE');
-      await store.record(lease, 'c1', step({ started: [1] }), NOW);
+      await store.record(lease, 'c1', step({ started: starting(1) }), NOW);
       expect(await finish()).toBe('CAMPAIGN_STATE');
       await store.record(lease, 'c1', step({ settled: [settledAs(1, 'unknown')] }), NOW);
       expect(await finish()).toEqual({ notAFailure: undefined });
@@ -567,7 +594,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
             const under = await collect(store.messages({ campaign: 'c1', state: 'started' }));
             const settled = settle.slice(0, under.length).map((state, index) => settledAs(under[index]!.seq, state));
             const queued = await store.next('c1', start + 1, NOW);
-            const started = seqs(queued.slice(0, start));
+            const started = starting(...seqs(queued.slice(0, start)));
             const skipped = skip === null ? [] : seqs(queued.slice(start)).map((seq) => ({ seq, reason: skip }));
             await store.record(lease, 'c1', { settled, started, skipped }, NOW);
             if (requeue) {
@@ -633,8 +660,8 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const elsewhere = (await engine.own('other-page', NOW))!;
       await readyCampaign(store, rows(1), { id: 'c2', account: 'other-page' });
       await store.start(elsewhere, 'c2', NOW);
-      await store.record(elsewhere, 'c2', step({ started: [1] }), NOW);
-      await store.record(lease, 'c1', step({ started: [1, 2] }), NOW);
+      await store.record(elsewhere, 'c2', step({ started: starting(1) }), NOW);
+      await store.record(lease, 'c1', step({ started: starting(1, 2) }), NOW);
       await store.record(lease, 'c1', step({ settled: [settledAs(1, 'sent')] }), NOW);
 
       await (await other('others gone')).engine.own(PAGE, NOW + 7);
@@ -647,22 +674,22 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
 
     it('does nothing to rows while somebody else lives', async () => {
       const { store, other, lease } = await running();
-      await store.record(lease, 'c1', step({ started: [1] }), NOW);
+      await store.record(lease, 'c1', step({ started: starting(1) }), NOW);
       expect(await (await other('all alive')).engine.own(PAGE, NOW)).toBeNull();
       expect(await states(store)).toBe('1:started 2:queued 3:queued');
     });
 
     it('refuses every write of a former owner, and changes nothing', async () => {
       const { store, engine, other, lease } = await running();
-      await store.record(lease, 'c1', step({ started: [1] }), NOW);
+      await store.record(lease, 'c1', step({ started: starting(1) }), NOW);
       const heir = await other('others gone');
       const theirs = (await heir.engine.own(PAGE, NOW))!;
-      await heir.store.record(theirs, 'c1', step({ started: [2] }), NOW);
+      await heir.store.record(theirs, 'c1', step({ started: starting(2) }), NOW);
       const writes: Promise<unknown>[] = [
         store.start(lease, 'c1', NOW),
         store.record(lease, 'c1', step({ settled: [settledAs(1, 'sent')] }), NOW),
         store.record(lease, 'c1', step({ settled: [settledAs(2, 'sent')] }), NOW),
-        store.record(lease, 'c1', step({ started: [3] }), NOW),
+        store.record(lease, 'c1', step({ started: starting(3) }), NOW),
         store.record(lease, 'c1', step({ skipped: [{ seq: 3, reason: 'opted_out' }] }), NOW),
         store.conclude(lease, 'c1', { state: 'paused' }, NOW),
         store.requeue(lease, 'c1', [{ seq: 1, closesAt: null, from: 'unknown' }]),
@@ -679,7 +706,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
 
     it('lets no late answer change a row that a new lease found under way', async () => {
       const { store, engine, lease } = await running();
-      await store.record(lease, 'c1', step({ started: [1] }), NOW);
+      await store.record(lease, 'c1', step({ started: starting(1) }), NOW);
       await engine.release(lease, NOW);
       const next = (await engine.own(PAGE, NOW))!;
       const late = () => failureOf(store.record(next, 'c1', step({ settled: [settledAs(1, 'sent')] }), NOW));
@@ -714,7 +741,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       if (state === 'skipped') {
         await store.record(lease, 'c1', step({ skipped: [{ seq: 1, reason: 'window_closed' }] }), NOW);
       } else if (state !== 'queued') {
-        await store.record(lease, 'c1', step({ started: [1] }), NOW);
+        await store.record(lease, 'c1', step({ started: starting(1) }), NOW);
         if (state !== 'started') await store.record(lease, 'c1', step({ settled: [settledAs(1, state)] }), NOW);
       }
       const before = await collect(store.messages({}));
@@ -738,7 +765,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       ['does not exist', { seq: 9, closesAt: null, from: 'failed' }],
     ])('changes nothing at all when one of the rows %s', async (_, wrong) => {
       const { store, lease } = await running(rows(3));
-      await store.record(lease, 'c1', step({ started: [1, 2, 3] }), NOW);
+      await store.record(lease, 'c1', step({ started: starting(1, 2, 3) }), NOW);
       const settled = [settledAs(1, 'failed'), settledAs(2, 'unknown'), settledAs(3, 'sent')];
       await store.record(lease, 'c1', step({ settled }), NOW);
       await store.conclude(lease, 'c1', { state: 'finished' }, NOW);
@@ -751,7 +778,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
 
     it('makes a finished campaign ready again', async () => {
       const { store, lease } = await running(rows(2));
-      await store.record(lease, 'c1', step({ started: [1, 2] }), NOW);
+      await store.record(lease, 'c1', step({ started: starting(1, 2) }), NOW);
       await store.record(lease, 'c1', step({ settled: [settledAs(1, 'sent'), settledAs(2, 'failed')] }), NOW);
       await store.conclude(lease, 'c1', { state: 'finished' }, NOW);
       await store.requeue(lease, 'c1', [{ seq: 2, closesAt: null, from: 'failed' }]);
@@ -765,7 +792,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     it('filters by campaign, state and person, alone and together', async () => {
       const { store, lease } = await running(rows(3));
       await readyCampaign(store, rows(2), { id: 'c2' });
-      await store.record(lease, 'c1', step({ started: [2] }), NOW);
+      await store.record(lease, 'c1', step({ started: starting(2) }), NOW);
       const found = async (filter: Parameters<Store['messages']>[0]) =>
         (await collect(store.messages(filter))).map((one) => `${one.campaign}/${one.seq}`);
       expect(await found({ campaign: 'c2' })).toEqual(['c2/1', 'c2/2']);
@@ -779,14 +806,19 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
 
     it('gives each of many once, in order, while they change', async () => {
       const { store, lease } = await running(rows(2500));
-      await store.record(lease, 'c1', step({ started: [1] }), NOW);
+      await store.record(lease, 'c1', step({ started: starting(1) }), NOW);
       await readyCampaign(store, rows(600), { id: 'c2' });
       const places: string[] = [];
       for await (const batch of store.messages({})) {
         places.push(...batch.map((one) => `${one.campaign}/${one.seq}`));
         // The row goes to and fro.
         const [first] = await collect(store.messages({ campaign: 'c1', state: 'started' }));
-        await store.record(lease, 'c1', step(first ? { settled: [settledAs(1, 'queued')] } : { started: [1] }), NOW);
+        await store.record(
+          lease,
+          'c1',
+          step(first ? { settled: [settledAs(1, 'queued')] } : { started: starting(1) }),
+          NOW,
+        );
       }
       expect(places).toEqual([...rows(2500).map(({ seq }) => `c1/${seq}`), ...rows(600).map(({ seq }) => `c2/${seq}`)]);
     });
@@ -796,7 +828,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     it.each<[string, (store: Store, lease: Lease) => Promise<unknown>]>([
       ['start', (store, lease) => store.start(lease, 'nothing', NOW)],
       ['next', (store) => store.next('nothing', 1, NOW)],
-      ['record', (store, lease) => store.record(lease, 'nothing', step({ started: [1] }), NOW)],
+      ['record', (store, lease) => store.record(lease, 'nothing', step({ started: starting(1) }), NOW)],
       ['requeue', (store, lease) => store.requeue(lease, 'nothing', [])],
       ['summary', (store) => store.summary('nothing')],
     ])('%s says so', async (_, use) => {

@@ -90,6 +90,23 @@ export function terminal(workspace: TestWorkspace, args: readonly string[], stdo
   };
 }
 
+/** Moves down a list until the cursor stands at a choice, and takes it. */
+export async function chooses(screen: Terminal, question: string, choice: string): Promise<void> {
+  await screen.sees(question);
+  const at = new RegExp(`❯ ${choice}`);
+  for (let moves = 0; moves < 30; moves += 1) {
+    const list = screen.screen().slice(screen.screen().lastIndexOf(question));
+    if (at.test(list)) {
+      screen.presses('Enter');
+      return;
+    }
+    const before = screen.screen();
+    screen.presses('Down');
+    await until('the cursor moves', () => screen.screen() !== before);
+  }
+  throw new Error(`"${choice}" is not offered:\n${screen.screen()}`);
+}
+
 function quoted(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`;
 }

@@ -10,7 +10,6 @@ import {
   noWorkspace,
   openWorkspace,
   readWorkspace,
-  resolveSecret,
   resolveStoreUrl,
   type Workspace,
 } from '../../src/workspace/config.js';
@@ -40,9 +39,9 @@ const FULL = `# a comment
 store: sqlite:.pagecast/pagecast.db
 accounts:
   acme-page:  { provider: graph, channel: messenger, id: "102938475601928", token: env:ACME_PAGE_TOKEN, appSecret: env:ACME_APP_SECRET, pace: 30/s }
-  acme-insta: { provider: graph, channel: instagram, id: "178414000000000", token: env:ACME_IG_TOKEN, version: v26.0, url: https://graph.instagram.com }
-  acme-cams:  { provider: cams, channel: messenger, id: "102938475601928", spaceId: cams-8c8x, accessKeyId: env:AK, accessKeySecret: env:AS }
-  alice-sms:  { provider: twilio, channel: sms, id: "+15550001111", accountSid: env:SID, authToken: env:AUTH, pace: 30/m }
+  acme-insta: { provider: graph, channel: instagram, id: "178414000000000", token: file:keys/insta.token, version: v26.0, url: https://graph.instagram.com, batch: 50 }
+  acme-cams:  { provider: cams, channel: messenger, id: "102938475601928", spaceId: cams-8c8x, accessKeyId: env:AK, accessKeySecret: keyring:acme-cams.secret }
+  alice-sms:  { provider: twilio, channel: sms, id: "+15550001111", accountSid: env:SID, authToken: env:AUTH, pace: 30/m, statusCallback: "https://acme.example/twilio?key=1" }
   play:       { provider: sandbox, channel: messenger, id: "100000000000002", pace: unlimited, url: "http://sandbox:8080", seed: data/seed.json }
 owners: { alice: alice-sms }
 window: { hours: 20, margin: 90s, openers: { comment: false } }
@@ -70,8 +69,21 @@ describe('a full configuration', () => {
       appSecret: { env: 'ACME_APP_SECRET' },
       pace: 30,
     });
-    expect(workspace.accounts.get('acme-insta')).toMatchObject({ pace: 35, version: 'v26.0' });
-    expect(workspace.accounts.get('alice-sms')).toMatchObject({ id: '+15550001111', pace: 0.5 });
+    expect(workspace.accounts.get('acme-insta')).toMatchObject({
+      pace: 35,
+      version: 'v26.0',
+      batch: 50,
+      token: { file: join(root, 'keys/insta.token') },
+    });
+    expect(workspace.accounts.get('acme-cams')).toMatchObject({
+      accessKeyId: { env: 'AK' },
+      accessKeySecret: { keyring: 'acme-cams.secret' },
+    });
+    expect(workspace.accounts.get('alice-sms')).toMatchObject({
+      id: '+15550001111',
+      pace: 0.5,
+      statusCallback: 'https://acme.example/twilio?key=1',
+    });
     expect(workspace.accounts.get('play')).toMatchObject({ pace: Infinity, seed: join(root, 'data/seed.json') });
     expect(workspace.accounts.get('sandbox')).toMatchObject({ provider: 'sandbox', id: '100000000000001', pace: 35 });
     expect([...workspace.owners]).toEqual([['alice', 'alice-sms']]);
@@ -149,6 +161,9 @@ describe('what is refused, with its line and what is expected', () => {
       7,
       /url must be a URL that begins with https/,
     ],
+    ['a batch that is too large', page('    batch: 51\n'), 7, /batch must be a whole number .*, from 1 to 50/],
+    ['a batch of nothing', page('    batch: 0\n'), 7, /batch must be a whole number/],
+    ['a batch that is a text', page('    batch: "20"\n'), 7, /batch must be a whole number/],
     ['a version without v', page('    version: "26.0"\n'), 7, /version must be a version such as v26\.0/],
     ['a reserved account name', page('').replace('acme', 'record-owner'), 2, /must not be called auto or record-owner/],
     ['an account name with a space', page('').replace('acme', '"my page"'), 2, /must be an account name/],
@@ -188,10 +203,30 @@ describe('what is refused, with its line and what is expected', () => {
     expect(failure.status).toBe(2);
   });
 
+  it.each([
+    'http://acme.example/twilio',
+    'http://localhost/twilio',
+    'https://bob:hunter2@acme.example/',
+    'https://bob@acme.example/',
+    'https://acme.example/#top',
+    'acme.example/twilio',
+    `https://acme.example/${'x'.repeat(4000)}`,
+    '12',
+  ])('a status callback that Twilio could not use: %s', async (url) => {
+    const text = `accounts:\n  a: { provider: twilio, channel: sms, id: "+15550001111", accountSid: env:A, authToken: env:B, statusCallback: "${url}" }\n`;
+    const failure = await refused(text);
+    expect(failure.message).toMatch(
+      /line 2: accounts\.a\.statusCallback must (be a URL that begins with https|have at most)/,
+    );
+    expect(failure.message).not.toContain('hunter2');
+  });
+
   it.each(['token', 'appSecret'])('a literal secret as %s, without ever repeating it', async (key) => {
     const secret = 'EAABsbCS1iHgBAExample0secret';
     const base = page('').replace('    token: env:T\n', key === 'token' ? '' : '    token: env:T\n');
-    for (const written of [secret, `env:${secret}-with-hyphen`, `"${secret}"`, `[${secret}]`, `{${secret}: 1}`]) {
+    const places = ['env', 'file', 'keyring'].map((place) => `${place}:${secret}`);
+    const shapes = [`env:${secret}-with-hyphen`, `"${secret}"`, `[${secret}]`, `{${secret}: 1}`, `file:keys/${secret}`];
+    for (const written of [secret, ...places, ...shapes]) {
       const failure = await refused(`${base}    ${key}: ${written}\n`);
       expect(failure.message).toMatch(new RegExp(`accounts\\.acme\\.${key} must be env:NAME`));
       expect(`${failure.message} ${failure.hint} ${String(failure.stack)}`).not.toContain(secret);
@@ -292,7 +327,7 @@ describe('finding the workspace', () => {
   });
 });
 
-describe('accounts and secrets', () => {
+describe('accounts and the store', () => {
   it('names what there is when an account is unknown', async () => {
     const workspace = await read(FULL);
     expect(findAccount(workspace, 'acme-page').id).toBe('102938475601928');
@@ -301,16 +336,6 @@ describe('accounts and secrets', () => {
     expect(failure.message).toContain('did you mean "acme-page"?');
     expect(failure.hint).toContain('acme-page, acme-insta, acme-cams, alice-sms, play, sandbox');
     expect(catching(() => findAccount(noWorkspace(), '__proto__')).hint).toContain('There is: sandbox');
-  });
-
-  it('reads a secret from the environment only when asked', () => {
-    expect(resolveSecret({ env: 'T' }, { T: ' abc\n' })).toBe('abc');
-    for (const env of [{}, { T: '' }, { T: ' ' }]) {
-      const failure = catching(() => resolveSecret({ env: 'T' }, env));
-      expect(failure.code).toBe('SECRET_MISSING');
-      expect(failure.status).toBe(2);
-      expect(failure.message).toContain('T');
-    }
   });
 
   it('resolves the store', async () => {

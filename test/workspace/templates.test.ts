@@ -3,7 +3,14 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Failure } from '../../src/core/failure.js';
-import { CHANNELS, checkTemplate, compileTemplate, usedVariables, type Template } from '../../src/core/template.js';
+import {
+  CHANNELS,
+  checkTemplate,
+  compileTemplate,
+  outsideFaults,
+  usedVariables,
+  type Template,
+} from '../../src/core/template.js';
 import type { TemplateListing } from '../../src/ports.js';
 import { readWorkspace } from '../../src/workspace/config.js';
 import {
@@ -92,6 +99,55 @@ tag: HUMAN_AGENT
     expect(media).not.toHaveProperty('body');
   });
 
+  it('takes cards', async () => {
+    const file = await write(
+      'cards.yaml',
+      `
+name: c
+language: en
+channels: [instagram]
+cards:
+  - title: "{{name}}"
+    image: https://example.com/a.png
+  - title: Mug
+    subtitle: "12 EUR"
+    buttons: [{ title: Buy, url: https://example.com/mug }, { title: Ask, payload: ASK }]
+variables: { name: { example: Ann } }
+`,
+    );
+    expect(await readTemplate(file)).toEqual<Template>({
+      name: 'c',
+      language: 'en',
+      channels: ['instagram'],
+      kind: 'session',
+      cards: [
+        { title: '{{name}}', image: 'https://example.com/a.png', buttons: [] },
+        {
+          title: 'Mug',
+          subtitle: '12 EUR',
+          buttons: [
+            { type: 'web_url', title: 'Buy', url: 'https://example.com/mug' },
+            { type: 'postback', title: 'Ask', payload: 'ASK' },
+          ],
+        },
+      ],
+      buttons: [],
+      quickReplies: [],
+      variables: [{ name: 'name', example: 'Ann' }],
+    });
+  });
+
+  it('takes a header, the code of CAMS and the template for people outside their window', async () => {
+    const more = 'header: |\n  Your order\ncams: { code: "1119000000000001" }\noutsideWindow: order_update_2\n';
+    expect(await readTemplate(await write('more.yaml', `${simple('m', 'en')}${more}`))).toMatchObject({
+      header: 'Your order',
+      cams: { code: '1119000000000001' },
+      outsideWindow: 'order_update_2',
+    });
+    const plain = await readTemplate(await write('plain.yaml', simple('p', 'en')));
+    for (const key of ['header', 'cards', 'cams', 'outsideWindow']) expect(plain).not.toHaveProperty(key);
+  });
+
   it.each<[what: string, text: string, line: number, says: RegExp]>([
     [
       'no body key known by that name',
@@ -169,6 +225,51 @@ tag: HUMAN_AGENT
       5,
       /media\.type must be one of/,
     ],
+    ['no card', `${simple('a', 'en')}cards: []\n`, 5, /cards must have at least one card/],
+    [
+      'a card without a title',
+      `${simple('a', 'en')}cards:\n  - { subtitle: x }\n`,
+      6,
+      /cards\[0\]\.title is missing; expected the title of the card/,
+    ],
+    [
+      'a misspelt key of a card',
+      `${simple('a', 'en')}cards:\n  - { title: x, subtitel: x }\n`,
+      6,
+      /cards\[0\] has the unknown key "subtitel" \(did you mean "subtitle"\?\)/,
+    ],
+    [
+      'a button on a card with both',
+      `${simple('a', 'en')}cards:\n  - title: x\n    buttons:\n      - { title: T, url: "https://x.org", payload: P }\n`,
+      8,
+      /cards\[0\]\.buttons\[0\] must have either url or payload/,
+    ],
+    [
+      'a card that is a text',
+      `${simple('a', 'en')}cards: [x]\n`,
+      5,
+      /cards\[0\] must be a mapping with the keys title/,
+    ],
+    [
+      'a code whose digits would get lost',
+      `${simple('a', 'en')}cams: { code: 1119000000000000001 }\n`,
+      5,
+      /cams\.code must be .*quotes/,
+    ],
+    ['CAMS without a code', `${simple('a', 'en')}cams: {}\n`, 5, /cams\.code is missing/],
+    [
+      'a template outside the window that is more than a name',
+      `${simple('a', 'en')}outsideWindow: order update\n`,
+      5,
+      /outsideWindow must be a name of letters/,
+    ],
+    [
+      'the same misspelt',
+      `${simple('a', 'en')}outside_window: order_update\n`,
+      5,
+      /unknown key "outside_window" \(did you mean "outsideWindow"\?\)/,
+    ],
+    ['a header that is a number', `${simple('a', 'en')}header: 42\n`, 5, /header must be .*quotes/],
     [
       'registered without its name',
       `${simple('a', 'en')}kind: registered\n`,
@@ -316,6 +417,19 @@ describe('new files', () => {
     }
   });
 
+  it('holds examples of other parts that can be read', async () => {
+    const text = scaffoldTemplate('hello', 'en_US', ['messenger']);
+    // The comments in which keys are shown, as if somebody took the # away.
+    const shown = text
+      .slice(text.indexOf('# quickReplies:'))
+      .split('\n')
+      .filter((line) => /^# +(?:- |\w+:)/.test(line))
+      .map((line) => line.slice(2));
+    const template = await readTemplate(await write('shown.yaml', [simple('a', 'en'), ...shown].join('\n')));
+    expect([template.quickReplies.length, template.buttons.length, template.cards?.length]).toEqual([1, 2, 1]);
+    expect(template.media?.type).toBe('image');
+  });
+
   it('refuses a name or language that is none', () => {
     expect(failureOf(() => scaffoldTemplate('../x', 'en', ['sms'])).code).toBe('USAGE');
     expect(failureOf(() => scaffoldTemplate('x', 'english', ['sms'])).code).toBe('USAGE');
@@ -339,7 +453,7 @@ describe('new files', () => {
       config.replace(/^# {2}(?=( {2})?(my-page|rehearsal|provider|channel|id|token|appSecret|pace):)/gm, '  '),
     );
     expect([...(await readWorkspace(file)).accounts.keys()]).toEqual(['my-page', 'rehearsal', 'sandbox']);
-    expect(config).not.toMatch(/postgres|cams|twilio|owner|sms/i);
+    expect(config).not.toMatch(/postgres/i);
   });
 });
 
@@ -394,8 +508,21 @@ describe('the starters', async () => {
       ({ channels }) => channels.length === 1 && channels[0] === 'instagram',
       (template) => usedVariables(template).length === 0,
       ({ channels }) => channels.includes('sms'),
+      ({ cards }) => cards !== undefined && cards.length > 1,
+      ({ media, buttons }) => media !== undefined && buttons.length > 0,
+      ({ header, registration }) => header !== undefined && registration !== undefined,
+      ({ outsideWindow }) => outsideWindow !== undefined,
     ];
     for (const show of shows) expect(templates.some(show)).toBe(true);
+  });
+
+  it('name only templates for people outside their window that fit', () => {
+    for (const { template } of entries) {
+      const outside = entries.find(
+        (entry) => entry.template.name === template.outsideWindow && entry.template.language === template.language,
+      );
+      expect(outsideFaults(template, outside?.template ?? null)).toEqual([]);
+    }
   });
 });
 

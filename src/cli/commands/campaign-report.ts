@@ -6,6 +6,7 @@ import { reportCampaign, unreached, type CampaignReport, type Unreached } from '
 import { explainError, ROW_STATES } from '../../core/delivery.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import type { SkipReason } from '../../core/plan.js';
+import { explainUndelivered } from '../../core/receipt.js';
 import { idHeader } from '../../core/sheet.js';
 import type { MessageRow, Sheets, Store } from '../../ports.js';
 import { iso } from '../campaign-run.js';
@@ -115,6 +116,8 @@ async function writeBook(
     'Started',
     'Settled',
     'Message id',
+    'Receipt',
+    'Receipt at',
   ];
   async function* everybody(): AsyncIterable<readonly string[]> {
     for await (const page of store.messages({ campaign: campaign.id })) for (const row of page) yield reportRow(row);
@@ -147,6 +150,8 @@ function reportRow(row: MessageRow): string[] {
     iso(row.startedAt) ?? '',
     iso(row.settledAt) ?? '',
     row.messageId ?? '',
+    row.receipt?.kind ?? '',
+    iso(row.receipt?.at ?? null) ?? '',
   ];
 }
 
@@ -161,8 +166,14 @@ const SKIP_ADVICE: Record<SkipReason, string> = {
   cancelled: 'Nothing, unless it is to be sent after all.',
 };
 
-function explainRow({ state, reason, error }: MessageRow): { why: string; advice: string } {
+function explainRow({ state, reason, error, receipt }: MessageRow): { why: string; advice: string } {
   if (reason !== null) return { why: `${SKIP_TEXT[reason]} (${reason})`, advice: SKIP_ADVICE[reason] };
+  if (state === 'sent' && receipt?.kind === 'undelivered') {
+    const { code = '', message = '' } = receipt.error ?? {};
+    const { meaning, advice } = explainUndelivered(code);
+    const said = code === '' ? '' : ` [${[code, clip(message, 200)].filter((part) => part !== '').join(': ')}]`;
+    return { why: `Not delivered. ${meaning}${said}`, advice };
+  }
   // Also a row that was sent may have an error: that of an earlier attempt.
   if (error === null || (state !== 'failed' && state !== 'unknown')) return { why: '', advice: '' };
   const { meaning, advice } = explainError(error.code);
@@ -184,7 +195,7 @@ function mark({ row, findings, withheldId }: Unreached): string {
   return lines.join('\n');
 }
 
-function summaryRows({ campaign, summary, leftOut, problems, openers }: CampaignReport): string[][] {
+function summaryRows({ campaign, summary, leftOut, problems, receipts, openers }: CampaignReport): string[][] {
   const { counts } = summary;
   const used = ROW_STATES.filter((state) => counts[state] > 0);
   return [
@@ -207,6 +218,19 @@ function summaryRows({ campaign, summary, leftOut, problems, openers }: Campaign
     [],
     ['Failed or unknown', 'Rows', 'Meaning', 'What to do'],
     ...problems.map(({ code, count, meaning, advice }) => [code, String(count), meaning, advice]),
+    ...(receipts === null
+      ? []
+      : [
+          [],
+          ['Of those sent', 'Rows'],
+          ['delivered', String(receipts.delivered)],
+          ['read, of those', String(receipts.read)],
+          ['not delivered', String(receipts.undelivered)],
+          ['nothing known', String(receipts.none)],
+          [],
+          ['Not delivered', 'Rows', 'Meaning', 'What to do'],
+          ...receipts.reasons.map(({ code, count, meaning, advice }) => [code, String(count), meaning, advice]),
+        ]),
     [],
     ['Window opened by', ...used, 'total'],
     ...openers.map((one) => [

@@ -11,7 +11,7 @@ import { askForConsent, type ConsentOptions } from '../consent.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
 import type { RunOptions } from '../options.js';
-import { countsLine, plural, policyText, table, time } from '../render.js';
+import { countsLine, plural, policyText, receiptsLine, table, time } from '../render.js';
 import { registerReconcile } from './campaign-reconcile.js';
 import { registerReport } from './campaign-report.js';
 import { registerWatch } from './campaign-watch.js';
@@ -82,7 +82,9 @@ function limits(command: Command): Command {
 
 async function list(context: Context): Promise<ExitStatus> {
   const { store } = await context.store();
-  const campaigns = await store.campaigns();
+  const all = await store.campaigns();
+  // Single messages would hide the campaigns; `message list` has them.
+  const campaigns = context.terminal.json ? all : all.filter((campaign) => campaign.mode === 'bulk');
   const summaries = await Promise.all(campaigns.map((campaign) => store.summary(campaign.id)));
   const pairs = campaigns.flatMap((campaign, index) => {
     const summary = summaries[index];
@@ -115,6 +117,8 @@ async function show(context: Context, id: string): Promise<ExitStatus> {
     return EXIT.done;
   }
   terminal.data(`${id} is ${campaign.state}: ${countsLine(summary.counts)}.`);
+  const received = receiptsLine(summary);
+  if (received !== null) terminal.data(received);
   const { state, timing } = campaign;
   if (state === 'scheduled' && timing !== null) {
     const { timeLines } = await import('../timing.js');

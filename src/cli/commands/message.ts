@@ -1,11 +1,14 @@
 /** `pagecast message`: what became of every message. */
 import { Option, type Command } from 'commander';
-import { ROW_STATES, type RowState } from '../../core/delivery.js';
+import { importReceipts } from '../../app/import-receipts.js';
+import { RECEIPT_KINDS, ROW_STATES, type ReceiptKind, type RowState } from '../../core/delivery.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import type { Campaign, MessageFilter, MessageRow, Store } from '../../ports.js';
 import { iso } from '../campaign-run.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
+import { register as registerSend } from './message-send.js';
+import { accountOption, chosenAccount, noting, ofOthersLine, problemLines } from '../log-import.js';
 import { clip } from '../messages.js';
 import { plural, table, time } from '../render.js';
 
@@ -13,6 +16,7 @@ interface ListOptions {
   campaign?: string;
   state?: RowState;
   user?: string;
+  receipt?: ReceiptKind;
   csv?: string;
   xlsx?: string;
   force?: boolean;
@@ -20,12 +24,18 @@ interface ListOptions {
 
 export function register(program: Command, launch: Launch): void {
   const message = program.command('message').description('single messages');
+  registerSend(message, launch);
   message
     .command('list')
     .description('list messages and what became of them')
     .option('--campaign <id>', 'only those of this campaign')
     .addOption(new Option('--state <state>', 'only those in this state').choices(ROW_STATES))
     .option('--user <id>', 'only those to this user')
+    .addOption(
+      new Option('--receipt <kind>', 'only those for which this receipt came, and none that says more').choices(
+        RECEIPT_KINDS,
+      ),
+    )
     .option('--csv <file>', 'write them to a CSV file')
     .option('--xlsx <file>', 'write them to a workbook')
     .option('--force', 'overwrite the file')
@@ -34,6 +44,18 @@ export function register(program: Command, launch: Launch): void {
       '\nExamples:\n  $ pagecast message list --campaign c20261121-4f9ak --state failed\n  $ pagecast message list --campaign c20261121-4f9ak --xlsx result.xlsx',
     )
     .action(launch((context: Context, options: ListOptions) => list(context, options)));
+  message
+    .command('import-receipts')
+    .description('learn from a file what became of messages: receipts of CAMS, events or status callbacks of Twilio')
+    .argument('<file>', 'the file, or - for standard input')
+    .addOption(accountOption())
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ pagecast message import-receipts receipts.jsonl --account acme-cams\n  $ pagecast message import-receipts - --account alice-sms < events.jsonl',
+    )
+    .action(
+      launch((context: Context, file: string, options: { account?: string }) => importFile(context, file, options)),
+    );
 }
 
 async function list(context: Context, options: ListOptions): Promise<ExitStatus> {
@@ -50,6 +72,7 @@ async function list(context: Context, options: ListOptions): Promise<ExitStatus>
     ...(options.campaign !== undefined && { campaign: options.campaign }),
     ...(options.state !== undefined && { state: options.state }),
     ...(options.user !== undefined && { userId: options.user }),
+    ...(options.receipt !== undefined && { receipt: options.receipt }),
   };
   const file = options.csv ?? options.xlsx;
   if (options.csv !== undefined && options.xlsx !== undefined)
@@ -68,6 +91,11 @@ const COLUMNS = [
   'error',
   'error_text',
   'message_id',
+  'receipt',
+  'receipt_at',
+  'receipt_error',
+  'receipt_error_text',
+  'outside',
   'opener',
   'window_closes',
   'attempts',
@@ -91,7 +119,7 @@ async function writeTable(
   async function* rows(): AsyncIterable<readonly string[]> {
     for await (const page of store.messages(filter)) {
       for (const row of page) {
-        const fields = toJson(row);
+        const fields = { ...toJson(row), ...receiptCells(row) };
         yield [...COLUMNS.map((column) => String(fields[column] ?? '')), ...valuesOf(row)];
       }
     }
@@ -112,7 +140,9 @@ async function printJson(context: Context, store: Store, filter: MessageFilter):
   let before = '[';
   for await (const page of store.messages(filter)) {
     for (const row of page) {
-      await context.terminal.write(`${before}\n  ${JSON.stringify({ ...toJson(row), values: row.values })}`);
+      await context.terminal.write(
+        `${before}\n  ${JSON.stringify({ ...toJson(row), receipt: receiptJson(row), values: row.values })}`,
+      );
       before = ',';
     }
   }
@@ -124,22 +154,26 @@ async function printTable(context: Context, store: Store, filter: MessageFilter)
   const { terminal } = context;
   let count = 0;
   for await (const page of store.messages(filter)) {
-    const rows = page.map((row) => [
-      row.campaign,
-      String(row.seq),
-      row.userId,
-      row.state,
-      row.reason ?? (row.error ? `${row.error.code} ${clip(row.error.message, 50)}` : (row.messageId ?? '')),
-      row.settledAt === null ? '' : time(row.settledAt),
-    ]);
-    terminal.data(table(['CAMPAIGN', 'ROW', 'USER', 'STATE', 'DETAIL', 'WHEN'], rows, terminal.paint));
+    const rows = page.map((row) => {
+      const error = row.receipt?.error ?? row.error;
+      return [
+        row.campaign,
+        String(row.seq),
+        row.userId,
+        row.state,
+        row.receipt?.kind ?? '',
+        row.reason ?? (error ? `${error.code} ${clip(error.message, 50)}`.trimEnd() : (row.messageId ?? '')),
+        row.settledAt === null ? '' : time(row.settledAt),
+      ];
+    });
+    terminal.data(table(['CAMPAIGN', 'ROW', 'USER', 'STATE', 'RECEIPT', 'DETAIL', 'WHEN'], rows, terminal.paint));
     count += page.length;
   }
   terminal.note(count === 0 ? 'No messages match.' : `${plural(count, 'message')}.`);
   return EXIT.done;
 }
 
-function toJson(row: MessageRow): Record<string, string | number | null> {
+function toJson(row: MessageRow): Record<string, string | number | boolean | null> {
   return {
     campaign: row.campaign,
     row: row.seq,
@@ -149,10 +183,75 @@ function toJson(row: MessageRow): Record<string, string | number | null> {
     error: row.error?.code ?? null,
     error_text: row.error?.message ?? null,
     message_id: row.messageId,
+    outside: row.outside,
     opener: row.opener,
     window_closes: iso(row.closesAt),
     attempts: row.attempts,
     started: iso(row.startedAt),
     settled: iso(row.settledAt),
   };
+}
+
+function receiptJson({ receipt }: MessageRow): object | null {
+  return receipt && { ...receipt, at: iso(receipt.at) };
+}
+
+/** The same for a table, which knows no values within values. */
+function receiptCells({ receipt }: MessageRow): Record<string, string | null> {
+  return {
+    receipt: receipt?.kind ?? null,
+    receipt_at: receipt && iso(receipt.at),
+    receipt_error: receipt?.error?.code ?? null,
+    receipt_error_text: receipt?.error?.message ?? null,
+  };
+}
+
+// ---------------------------------------------------------------------------------------------------- receipts
+
+async function importFile(context: Context, file: string, options: { account?: string }): Promise<ExitStatus> {
+  const { terminal, clock } = context;
+  const account = await chosenAccount(context, options.account);
+  const { store } = await context.store();
+  const { readReceiptLog } = await context.receiptLog();
+  const source = file === '-' ? terminal.input : context.path(file);
+  const others = new Set<string>();
+  const batches = noting(readReceiptLog(source, { now: clock.now(), accountId: account.id }), others);
+  const report = await importReceipts({ store, clock }, account, batches);
+  const ok = report.problems === 0;
+  const { other_account: ofOthers = 0, ...noReceipts } = report.ignored;
+  if (terminal.json) {
+    terminal.document({ file, account: account.name, ok, ...report, otherAccounts: [...others] });
+  } else {
+    terminal.data(
+      `${plural(report.receipts, 'receipt')} read, ${report.matched.toLocaleString('en')} of them of messages from ${account.name}.`,
+    );
+    if (report.settled > 0) {
+      terminal.data(
+        `${plural(report.settled, 'unknown outcome was', 'unknown outcomes were')} settled by that: accepted, so sent.`,
+      );
+    }
+    if (report.unmatched > 0) {
+      terminal.data(
+        `${plural(report.unmatched, 'receipt belongs', 'receipts belong')} to no message that this ledger has as sent.`,
+      );
+    }
+    if (ofOthers > 0) terminal.data(ofOthersLine(ofOthers, others, account));
+    const passedOver = Object.entries(noReceipts).map(([kind, count]) => `${count} ${kind}`);
+    if (passedOver.length > 0) terminal.data(`Passed over, because they are no receipts: ${passedOver.join(', ')}.`);
+    for (const line of problemLines(report, report.receipts > 0)) terminal.note(line);
+  }
+  if (report.receipts === 0) {
+    throw new Failure(
+      'IMPORT_INVALID',
+      `${file} holds no receipts for ${account.name}.`,
+      noReceiptsHint(report.ignored),
+    );
+  }
+  return ok ? EXIT.done : EXIT.invalid;
+}
+
+function noReceiptsHint({ other_account: ofOthers = 0, inbound = 0 }: Record<string, number>): string {
+  if (ofOthers > 0) return 'It is the log of another account: pass the name of that one with --account.';
+  if (inbound > 0) return 'What people wrote opens their windows: pagecast window import reads that.';
+  return 'It needs ChatAppStatus bodies of CAMS as JSON, or events or status callbacks of Twilio, one a line.';
 }

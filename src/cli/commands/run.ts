@@ -2,8 +2,9 @@
 import type { Command } from 'commander';
 import { attend, type WorkEvent } from '../../app/attend.js';
 import type { RunResult } from '../../app/run.js';
-import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
+import { EXIT, Failure, gravest, type ExitStatus } from '../../core/failure.js';
 import { dueAt } from '../../core/schedule.js';
+import type { Template } from '../../core/template.js';
 import type { Campaign, Clock, Engine, OccurrenceResult, Recurrence, Store } from '../../ports.js';
 import { campaignJson, iso, runStatus } from '../campaign-run.js';
 import type { Context } from '../context.js';
@@ -102,10 +103,16 @@ async function work(context: Context, options: WorkOptions): Promise<ExitStatus>
       clock,
       random: context.random,
       providerFor: async (campaign: Campaign) => context.provider(await context.accountOf(campaign)),
-      namedBy: async (recurrence: Recurrence) => ({
-        account: await context.accountOf(recurrence),
-        template: (await context.template(recurrence.template.name, recurrence.template.language)).template,
-      }),
+      namedBy: async (recurrence: Recurrence) => {
+        const { template, outside } = recurrence;
+        const named = async (name: string): Promise<Template> =>
+          (await context.template(name, template.language)).template;
+        return {
+          account: await context.accountOf(recurrence),
+          template: await named(template.name),
+          outside: outside === null ? null : await named(outside),
+        };
+      },
     };
     const request = { window, limits, signal: interruption.signal, onEvent };
     await engine.serve((account) => attend(world, account, request), { clock, signal: interruption.signal, once });
@@ -174,7 +181,7 @@ class Pass {
       ...[...this.#putOff.values()].map((error) => (error instanceof Failure ? error.status : EXIT.internal)),
       ...this.#occurrences.map(({ result }) => OCCURRENCE_STATUS[result.kind]),
     ];
-    return GRAVEST_FIRST.find((status) => statuses.includes(status)) ?? EXIT.done;
+    return gravest(statuses);
   }
 }
 
@@ -183,18 +190,6 @@ const OCCURRENCE_STATUS: Record<OccurrenceResult['kind'], ExitStatus> = {
   refused: EXIT.invalid,
   missed: EXIT.stopped,
 };
-
-const GRAVEST_FIRST: readonly ExitStatus[] = [
-  EXIT.internal,
-  EXIT.unauthorized,
-  EXIT.stopped,
-  EXIT.usage,
-  EXIT.invalid,
-  EXIT.unknownOutcomes,
-  EXIT.someFailed,
-  EXIT.tryAgain,
-  EXIT.interrupted,
-];
 
 function described(error: unknown): { code: string; message: string; hint: string } {
   if (error instanceof Failure) return { code: error.code, message: error.message, hint: error.hint };

@@ -9,13 +9,15 @@ import {
   requireSameContent,
   type Terms,
 } from '../../app/approve.js';
+import { registeredRefusal } from '../../app/registered-status.js';
 import { planCampaign, shortId, type Plan, type RecipientSource } from '../../app/plan.js';
-import { DEFAULT_BUDGET, hasEnded, NEEDS_A_PERSON } from '../../core/delivery.js';
+import { DEFAULT_BUDGET, explainError, hasEnded, NEEDS_A_PERSON } from '../../core/delivery.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import { PAGE_LIMIT } from '../../core/pacing.js';
-import { BULK_POLICY } from '../../core/policy.js';
+import { BULK_POLICY, templateBlock } from '../../core/policy.js';
 import type { Timing } from '../../core/schedule.js';
 import { senderKey } from '../../core/sender.js';
+import { isUsTenDigit } from '../../core/sms.js';
 import type { Template } from '../../core/template.js';
 import type { Campaign, Recurrence } from '../../ports.js';
 import type { AccountConfig } from '../../workspace/config.js';
@@ -34,9 +36,11 @@ import { askForMissing } from '../dialogue.js';
 import type { Launch } from '../launch.js';
 import { findingJson, publicSentence, sentence } from '../messages.js';
 import { collect, parsePairs, readPace, type RunOptions, type SendOptions } from '../options.js';
+import { RECORD_OWNER } from '../owners.js';
 import { ProgressLine } from '../progress.js';
 import { recurrenceJson } from './schedule.js';
-import { bubble, findingsText, maskId, planText, plural, policyText, time } from '../render.js';
+import { sendAsOwners } from './send-as-owners.js';
+import { bubble, findingsText, maskId, planText, plural, policyText, time, unregisteredNotice } from '../render.js';
 
 export function register(program: Command, launch: Launch): void {
   const plan = program
@@ -49,7 +53,9 @@ export function register(program: Command, launch: Launch): void {
     )
     .action(
       launch(async (context: Context, options: SendOptions) =>
-        showPlan(context, await resolveRequest(context, options)),
+        options.from === RECORD_OWNER
+          ? sendAsOwners(context, options, true)
+          : showPlan(context, await resolveRequest(context, options)),
       ),
     );
 
@@ -88,10 +94,14 @@ function recipients(command: Command): Command {
   return command
     .option('--template <name>', 'the template')
     .option('--lang <language>', 'its language')
-    .option('--from <account>', 'the account to send from')
+    .option('--from <account>', "the account to send from, or record-owner: by SMS, each row from its owner's number")
     .option('--sheet <file>', 'the recipient sheet (.xlsx or .csv)')
     .option('--to <id...>', 'a few user IDs instead of a sheet')
     .option('--var <name=value>', "a variable's value for --to (repeatable)", collect)
+    .option(
+      '--outside-window <how>',
+      'give people outside their window a registered template: "registered" for the one that the template names, or registered:NAME',
+    )
     .option('--pace <pace>', "at most so many messages: 20/s, 30/m (default: the account's)")
     .option('--skip-invalid', 'leave rows with faults out instead of refusing the sheet')
     .option('--at <when>', 'send then: "2026-12-01 09:00", "tomorrow 9am", "in 2h" or an ISO time with its offset')
@@ -102,6 +112,7 @@ function recipients(command: Command): Command {
 interface Request {
   account: AccountConfig;
   template: Template;
+  outside: Template | null;
   source: RecipientSource;
   pace: number;
   skipInvalid: boolean;
@@ -116,6 +127,7 @@ async function showPlan(context: Context, request: Request): Promise<ExitStatus>
 }
 
 async function sendCampaign(context: Context, given: SendOptions): Promise<ExitStatus> {
+  if (given.from === RECORD_OWNER) return sendAsOwners(context, given, given.dryRun === true);
   const options = context.terminal.interactive ? await askForMissing(context, given) : given;
   failureBudget(options);
   const key = readKey(options.campaignKey);
@@ -128,14 +140,7 @@ async function sendCampaign(context: Context, given: SendOptions): Promise<ExitS
     return showPlan(context, request);
   }
 
-  const missing = context.missingSecrets(request.account);
-  if (missing.length > 0) {
-    throw new Failure(
-      'SECRET_MISSING',
-      `The environment variable ${missing.join(' and ')} is not set.`,
-      'Set it, then run the command again; nothing was sent.',
-    );
-  }
+  await context.requireSecrets(request.account);
   const plan = await makePlan(context, request);
   if (plan.campaign === null) return printPlan(context, plan);
   if (options.testTo !== undefined) return sendTest(context, request, plan, options.testTo);
@@ -150,8 +155,7 @@ async function sendCampaign(context: Context, given: SendOptions): Promise<ExitS
   try {
     if (options.again !== true)
       await refuseIfSentBefore({ store, clock: context.clock }, request.account, plan.digest, key);
-    // What is wrong with the account must come out now: once approved, the campaign would stand in the ledger.
-    await context.provider(request.account);
+    await requireProviderFor(context, request);
     if (context.terminal.json) await annotate(context, plan);
     else await printPreview(context, plan);
     const consent = await askForConsent(context, countToConfirm(plan), options, plan.timing !== null);
@@ -237,7 +241,7 @@ async function sendAgainAndAgain(
   if (plan.campaign === null || options.dryRun === true) return printPlan(context, plan);
 
   const { terminal, clock, random } = context;
-  await context.provider(request.account);
+  await requireProviderFor(context, request);
   if (!terminal.json) {
     await printPreview(context, plan);
     terminal.note(`"${cron}" in ${zone} comes next at`);
@@ -253,6 +257,7 @@ async function sendAgainAndAgain(
     account: senderKey(account),
     accountName: account.name,
     template: { name: template.name, language: template.language },
+    outside: request.outside?.name ?? null,
     source:
       source.kind === 'sheet' ? { kind: 'sheet', path: source.path } : { ...source, values: { ...source.values } },
     pace,
@@ -358,7 +363,62 @@ async function resolveRequest(
   const timing =
     standing?.timing ??
     (options.at === undefined ? null : (await import('../timing.js')).readTiming(context, options.at, options));
-  return { account, template, source, pace, skipInvalid: options.skipInvalid === true, timing };
+  const outside = await outsideTemplate(context, template, options.outsideWindow);
+  return { account, template, outside, source, pace, skipInvalid: options.skipInvalid === true, timing };
+}
+
+/** The registered template for people outside their window. @throws Failure USAGE, POLICY_FORBIDS, TEMPLATE_UNKNOWN */
+async function outsideTemplate(
+  context: Context,
+  template: Template,
+  how: string | undefined,
+): Promise<Template | null> {
+  if (how === undefined) return null;
+  const [means, given, ...rest] = how.split(':');
+  if (means !== 'registered' || rest.length > 0) {
+    // Whoever asks for a message tag here deserves to hear why there is none.
+    const block = templateBlock({ ...template, tag: how.toUpperCase() }, template.channels[0] ?? 'messenger');
+    if (block?.code === 'HUMAN_AGENT' || block?.code === 'DEAD_TAG') {
+      throw new Failure(
+        'POLICY_FORBIDS',
+        block.reason,
+        'Pass --outside-window registered, with a registered template.',
+      );
+    }
+    throw new Failure(
+      'USAGE',
+      `"${how}" is no way out of the window.`,
+      'Write --outside-window registered, or registered:NAME.',
+    );
+  }
+  // It goes to everybody as it is.
+  if (template.kind === 'registered' && given === undefined) return null;
+  const name = given ?? template.outsideWindow;
+  if (name === undefined || name === '') {
+    throw new Failure(
+      'USAGE',
+      `The template ${template.name} does not say which registered template is for people outside their window.`,
+      'Pass --outside-window registered:NAME, or write `outsideWindow: NAME` into its file.',
+    );
+  }
+  return (await context.template(name, template.language)).template;
+}
+
+/** What can only be known of the provider and the platform, before anybody is asked to confirm. */
+async function requireProviderFor(context: Context, { account, template, outside }: Request): Promise<void> {
+  // What is wrong with the account must come out now: once approved, the campaign would stand in the ledger.
+  const provider = await context.provider(account);
+  const registered = outside ?? (template.kind === 'registered' ? template : null);
+  if (registered === null) return;
+  if (!provider.capabilities.registeredTemplates) {
+    throw new Failure(
+      'PROVIDER_UNAVAILABLE',
+      `${account.name} (${account.provider}, ${account.channel}) cannot send registered templates, so nobody outside their window can be reached with it.`,
+      'Leave --outside-window out, or send from a Messenger account of the provider graph.',
+    );
+  }
+  const refusal = await registeredRefusal(provider, [template, outside]);
+  if (refusal) throw new Failure('POLICY_FORBIDS', refusal.message, explainError(refusal.code).advice);
 }
 
 async function makePlan(context: Context, request: Request): Promise<Plan> {
@@ -367,7 +427,8 @@ async function makePlan(context: Context, request: Request): Promise<Plan> {
   const sheets = await context.sheets();
   const progress = await ProgressLine.start(context.terminal, context.clock, 'Checking the recipients');
   try {
-    return await planCampaign({ store, sheets, clock: context.clock, random: context.random }, { ...request, window });
+    const world = { store, sheets, clock: context.clock, random: context.random };
+    return await planCampaign(world, { ...request, mode: 'bulk', window });
   } finally {
     progress.stop();
   }
@@ -386,7 +447,7 @@ async function printPlan(context: Context, plan: Plan): Promise<ExitStatus> {
       );
     } else {
       terminal.data(planText(plan, terminal.paint));
-      for (const line of await whenLines(plan)) terminal.data(line);
+      for (const line of [...(await senderLines(context, plan)), ...(await whenLines(plan))]) terminal.data(line);
       await printSamples(context, plan, terminal.paint, (text) => terminal.data(text));
     }
   }
@@ -395,12 +456,14 @@ async function printPlan(context: Context, plan: Plan): Promise<ExitStatus> {
 
 /** A plan as it stands in JSON. Instants are ISO 8601 in UTC. */
 function planJson(plan: Plan): object {
-  const { account, template, language, rows, send, skip, pace, digest, counts, truncated } = plan;
+  const { account, template, language, outside, sms, rows, send, skip, pace, digest, counts, truncated } = plan;
   return {
     ok: plan.campaign !== null,
     account,
     template,
     language,
+    outside,
+    sms,
     rows,
     send,
     skip,
@@ -424,7 +487,13 @@ async function printPreview(context: Context, plan: Plan): Promise<void> {
   printPolicy(context);
   await printSamples(context, plan, terminal.tint, (text) => terminal.note(text));
   terminal.note(planText(plan, terminal.tint));
-  for (const line of await whenLines(plan)) terminal.note(line);
+  for (const line of [...(await senderLines(context, plan)), ...(await whenLines(plan))]) terminal.note(line);
+}
+
+/** What to know of the account before it sends. */
+async function senderLines(context: Context, plan: Plan): Promise<string[]> {
+  const { name, channel, id } = await context.account(plan.account);
+  return plan.send > 0 && channel === 'sms' && isUsTenDigit(id) ? [unregisteredNotice(name)] : [];
 }
 
 /** When a timed send goes out, in every zone that matters. */
@@ -459,8 +528,9 @@ async function printSamples(
   const { terminal } = context;
   // What one person is told is nobody else's business.
   if ((await context.githubActions()) !== null) return;
-  for (const { row, userId, message } of plan.samples) {
-    print(paint.dim(`To ${maskId(userId)} (${rowName(plan)} ${row}):`));
+  for (const { row, userId, message, outside } of plan.samples) {
+    const which = outside ? `, outside their window: ${plan.outside?.template ?? ''}` : '';
+    print(paint.dim(`To ${maskId(userId)} (${rowName(plan)} ${row}${which}):`));
     print(bubble(message, terminal.width, paint));
   }
 }

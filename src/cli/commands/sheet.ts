@@ -9,6 +9,7 @@ import { CHANNELS, type Channel, type Template } from '../../core/template.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
 import { findingJson, findingNote, publicSentence, sentence } from '../messages.js';
+import { ownerAccounts, RECORD_OWNER } from '../owners.js';
 import { findingsText, plural } from '../render.js';
 
 interface SheetOptions {
@@ -29,6 +30,7 @@ export function register(program: Command, launch: Launch): void {
     .requiredOption('--template <name>', 'the template')
     .option('--lang <language>', 'where the template exists in several languages')
     .requiredOption('-o, --output <file>', 'the .xlsx file to make')
+    .option('--from <account>', 'the account it is for; record-owner adds the column Owner')
     .option('--channel <channel>', 'whose ids the first column holds (default: the first channel of the template)')
     .option('--force', 'overwrite the file')
     .addHelpText('after', '\nExample:\n  $ pagecast sheet new --template order_update --lang en_US -o orders.xlsx')
@@ -39,7 +41,10 @@ export function register(program: Command, launch: Launch): void {
     .argument('<file>')
     .option('--template <name>', 'the template (default: the one the workbook was made for)')
     .option('--lang <language>', 'its language')
-    .option('--from <account>', 'the account it will be sent from, for the kind of ids')
+    .option(
+      '--from <account>',
+      'the account it will be sent from, or record-owner: for the kind of ids and the columns',
+    )
     .option('--mark <file>', 'write a copy with every fault beside its row')
     .option('--force', 'overwrite the marked copy')
     .addHelpText(
@@ -59,8 +64,9 @@ async function make(context: Context, options: SheetOptions): Promise<ExitStatus
       'Spreadsheet programs damage ids in CSV files.',
     );
   }
-  const channel = chooseChannel(template, options.channel);
-  const request = { template, channel, path: file, overwrite: options.force === true };
+  const { owners, ...sender } = await senderOf(context, options);
+  const channel = sender.channel ?? chooseChannel(template, options.channel);
+  const request = { template, channel, path: file, overwrite: options.force === true, ...(owners && { owners }) };
   const made = await makeSheet(await context.sheets(), request);
   if (context.terminal.json)
     context.terminal.document({ ...made, template: template.name, language: template.language });
@@ -71,6 +77,17 @@ async function make(context: Context, options: SheetOptions): Promise<ExitStatus
     );
   }
   return EXIT.done;
+}
+
+/** What the chosen sender says about a sheet's columns; nothing where none is chosen. */
+async function senderOf(
+  context: Context,
+  { from }: SheetOptions,
+): Promise<{ channel?: Channel; owners?: readonly string[] }> {
+  if (from === undefined) return {};
+  if (from !== RECORD_OWNER) return { channel: (await context.account(from)).channel };
+  const senders = await ownerAccounts(context);
+  return { channel: 'sms', owners: senders.flatMap(({ owners }) => [...owners]) };
 }
 
 async function check(context: Context, file: string, options: SheetOptions): Promise<ExitStatus> {
@@ -88,8 +105,8 @@ async function check(context: Context, file: string, options: SheetOptions): Pro
     name,
     options.lang ?? (options.template === undefined ? origin?.language : undefined),
   );
-  const channel =
-    options.from === undefined ? chooseChannel(template, undefined) : (await context.account(options.from)).channel;
+  const { owners, ...sender } = await senderOf(context, options);
+  const channel = sender.channel ?? chooseChannel(template, undefined);
   const mark = options.mark === undefined ? undefined : context.path(options.mark);
   if (mark !== undefined && !mark.toLowerCase().endsWith('.xlsx')) {
     throw new Failure('USAGE', 'The marked copy needs a name that ends in .xlsx.');
@@ -106,6 +123,7 @@ async function check(context: Context, file: string, options: SheetOptions): Pro
     template,
     channel,
     limits,
+    ...(owners && { owners: new Set(owners) }),
     ...(mark !== undefined && { mark: { path: mark, overwrite: options.force === true, describe: findingNote } }),
   });
   const github = await context.githubActions();

@@ -5,30 +5,29 @@ import { importWindows } from '../../app/import-windows.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import { senderKey } from '../../core/sender.js';
 import { closesAt, enabledOpeners } from '../../core/window.js';
-import type { WindowLogBatch } from '../../inbound/window-log.js';
-import type { AccountConfig } from '../../workspace/config.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
-import { clip, findingJson, sentence } from '../messages.js';
+import { accountOption, chosenAccount, noting, ofOthersLine, problemLines } from '../log-import.js';
+import { findingJson, sentence } from '../messages.js';
 import { duration, forecastChart, plural, table, time } from '../render.js';
+import { sync } from './window-sync.js';
 
 interface WindowOptions {
   account?: string;
   format?: 'csv' | 'jsonl' | 'webhook';
   sheet?: string;
+  restart?: boolean;
 }
 
 export function register(program: Command, launch: Launch): void {
   const window = program.command('window').description('the 24-hour messaging windows');
-  const account = (): Option =>
-    new Option('--account <name>', 'the account (default: sandbox, where there is no other)');
   window
     .command('import')
     .description(
-      'learn from a file who wrote when: CSV (user_id,opened_at[,opener]), JSON lines, or logged webhook bodies',
+      'learn from a file who wrote when: CSV (user_id,opened_at[,opener]), JSON lines, or logged webhook bodies of Meta or CAMS',
     )
     .argument('<file>', 'the file, or - for standard input')
-    .addOption(account())
+    .addOption(accountOption())
     .addOption(
       new Option('--format <format>', 'what the file holds (default: seen from its contents)').choices([
         'csv',
@@ -42,33 +41,40 @@ export function register(program: Command, launch: Launch): void {
     )
     .action(launch((context: Context, file: string, options: WindowOptions) => importFile(context, file, options)));
   window
+    .command('sync')
+    .description('ask the platform who wrote when: reads the conversations of a Page or an Instagram account')
+    .addOption(accountOption())
+    .option('--restart', 'read everything of the last 24 hours again, also what was read before')
+    .addHelpText(
+      'after',
+      `
+Two calls a second at most. Ctrl-C keeps what was read; the next sync goes on there. One that has finished leaves only
+what is newer to the next. Reactions, clicks and comments are not seen this way: import webhooks for those.
+
+Examples:
+  $ pagecast window sync --account acme-page
+  $ pagecast window sync --account acme-page --json`,
+    )
+    .action(
+      launch(async (context: Context, options: WindowOptions) =>
+        sync(context, await chosenAccount(context, options.account), options.restart === true),
+      ),
+    );
+  window
     .command('show')
     .description("show one person's window")
     .argument('<id>', 'the user ID')
-    .addOption(account())
+    .addOption(accountOption())
     .addHelpText('after', '\nExample:\n  $ pagecast window show 7642925849053947 --account acme-page')
     .action(launch((context: Context, id: string, options: WindowOptions) => show(context, id, options)));
   window
     .command('forecast')
     .description('show how many are inside their window now and in each coming hour')
-    .addOption(account())
+    .addOption(accountOption())
     .option('--sheet <file>', 'only the people of this sheet')
     .addHelpText('after', '\nExample:\n  $ pagecast window forecast --account acme-page --sheet orders.xlsx')
     .action(launch((context: Context, options: WindowOptions) => forecast(context, options)));
 }
-
-/** Windows that are opened for the wrong account would be trusted, so a choice is never made for anybody. */
-async function chosenAccount(context: Context, given: string | undefined): Promise<AccountConfig> {
-  if (given !== undefined) return context.account(given);
-  const names = [...(await context.workspace()).accounts.keys()];
-  if (names.length > 1) {
-    throw new Failure('ANSWER_NEEDED', '--account is missing.', `Pass --account with one of: ${names.join(', ')}.`);
-  }
-  return context.account(names[0] ?? 'sandbox');
-}
-
-/** How many ids of other accounts are named. */
-const NAMED_ACCOUNTS = 3;
 
 async function importFile(context: Context, file: string, options: WindowOptions): Promise<ExitStatus> {
   const account = await chosenAccount(context, options.account);
@@ -93,23 +99,10 @@ async function importFile(context: Context, file: string, options: WindowOptions
         `${plural(report.echoes, 'message')} of ours came back; ${plural(report.settled, 'unknown outcome was', 'unknown outcomes were')} settled by that.`,
       );
     }
-    if (ofOthers > 0) {
-      const ids = [...others].slice(0, NAMED_ACCOUNTS).map((id) => clip(id));
-      const which = others.size === 1 ? 'another account (id' : 'other accounts (ids';
-      const more = others.size > ids.length ? ', …' : '';
-      context.terminal.data(
-        `Passed over: ${ofOthers} of ${which} ${ids.join(', ')}${more}); ${name} is ${account.id}.`,
-      );
-    }
+    if (ofOthers > 0) context.terminal.data(ofOthersLine(ofOthers, others, account));
     const ignored = Object.entries(passedOver).map(([kind, count]) => `${count} ${kind}`);
     if (ignored.length > 0) context.terminal.data(`Passed over, because they open no window: ${ignored.join(', ')}.`);
-    for (const problem of report.listed) {
-      context.terminal.note(`  ${problem.line === 0 ? '' : `line ${problem.line}: `}${problem.text}`);
-    }
-    if (report.problems > report.listed.length)
-      context.terminal.note(`  … and ${report.problems - report.listed.length} more`);
-    if (report.problems > 0 && report.events > 0)
-      context.terminal.note(`${plural(report.problems, 'line')} could not be used; the others were.`);
+    for (const line of problemLines(report, report.events > 0)) context.terminal.note(line);
   }
   // A log of nothing but echoes has told something all the same.
   if (report.events === 0 && report.echoes === 0) {
@@ -118,18 +111,12 @@ async function importFile(context: Context, file: string, options: WindowOptions
       `${file} holds nothing that opens a window.`,
       ofOthers > 0
         ? 'It is the log of another account: pass the name of that one with --account.'
-        : 'A CSV needs the columns user_id,opened_at[,opener], with times such as 2026-11-21T10:00:00Z.',
+        : (report.ignored['receipt'] ?? 0) > 0
+          ? `Receipts are for another command: pagecast message import-receipts ${file} --account ${name}`
+          : 'A CSV needs the columns user_id,opened_at[,opener], with times such as 2026-11-21T10:00:00Z.',
     );
   }
   return ok ? EXIT.done : EXIT.invalid;
-}
-
-/** Passes batches on, and remembers whose events were left out. */
-async function* noting(batches: AsyncIterable<WindowLogBatch>, others: Set<string>): AsyncIterable<WindowLogBatch> {
-  for await (const batch of batches) {
-    for (const id of batch.otherAccounts) if (others.size <= NAMED_ACCOUNTS) others.add(id);
-    yield batch;
-  }
 }
 
 async function show(context: Context, id: string, options: WindowOptions): Promise<ExitStatus> {
@@ -195,5 +182,7 @@ export function printForecast({ terminal }: Context, report: Awaited<ReturnType<
   const isAnyoneInside = inside.some((count) => count > 0);
   if (isAnyoneInside) terminal.data(forecastChart(report, terminal.width, terminal.paint));
   else if (closed === 0)
-    terminal.note(`Tell pagecast who wrote when: pagecast window import FILE --account ${report.account}`);
+    terminal.note(
+      `Tell pagecast who wrote when: pagecast window import FILE --account ${report.account}, or pagecast window sync --account ${report.account}`,
+    );
 }

@@ -2,11 +2,14 @@
 import { access, appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
-import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
+import { verifyAccounts, type Verdict, type VerdictCheck } from '../../app/verify-accounts.js';
+import { EXIT, Failure, gravest, type ExitStatus } from '../../core/failure.js';
 import { checkTemplate } from '../../core/template.js';
 import { isError } from '../../core/finding.js';
+import type { AccountConfig } from '../../workspace/config.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
+import { MARKS } from '../verdict-text.js';
 
 export function register(program: Command, launch: Launch): void {
   program
@@ -18,9 +21,10 @@ export function register(program: Command, launch: Launch): void {
 
   program
     .command('doctor')
-    .description('check the configuration, the templates, the secrets and the store')
-    .addHelpText('after', '\nExamples:\n  $ pagecast doctor\n  $ pagecast doctor --json')
-    .action(launch((context: Context) => doctor(context)));
+    .description('check the configuration, the templates, the secrets, the store, and whether the accounts work')
+    .option('--offline', 'do not ask the services whether the accounts work')
+    .addHelpText('after', '\nExamples:\n  $ pagecast doctor\n  $ pagecast doctor --offline --json')
+    .action(launch((context: Context, options: { offline?: boolean }) => doctor(context, options.offline === true)));
 }
 
 async function init(context: Context, folder: string): Promise<ExitStatus> {
@@ -59,38 +63,44 @@ async function ignore(file: string, line: string): Promise<void> {
 
 interface Examination {
   name: string;
-  ok: boolean;
+  state: VerdictCheck['state'];
   detail: string;
   hint: string;
 }
 
-async function doctor(context: Context): Promise<ExitStatus> {
+async function doctor(context: Context, isOffline: boolean): Promise<ExitStatus> {
   const found: Examination[] = [];
-  const examine = async (name: string, work: () => Promise<string>): Promise<void> => {
+  const examine = async (name: string, work: () => Promise<string>): Promise<boolean> => {
     try {
-      found.push({ name, ok: true, detail: await work(), hint: '' });
+      found.push({ name, state: 'ok', detail: await work(), hint: '' });
+      return true;
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      found.push({ name, ok: false, detail: error.message, hint: error.hint });
+      found.push({ name, state: 'failed', detail: error.message, hint: error.hint });
+      return false;
     }
   };
 
-  await examine(
+  const isReadable = await examine(
     'workspace',
     async () => (await context.workspace()).file ?? 'none here or above; the sandbox account works without one',
   );
-  if (found.every((one) => one.ok)) {
+  let verdicts: Verdict[] = [];
+  if (isReadable) {
     const { accounts } = await context.workspace();
+    const askable: AccountConfig[] = [];
     for (const account of accounts.values()) {
-      await examine(`account ${account.name}`, () => {
-        const missing = context.missingSecrets(account);
-        if (missing.length > 0) {
-          const names = missing.join(' and ');
-          const said = missing.length === 1 ? `variable ${names} is` : `variables ${names} are`;
-          throw new Failure('SECRET_MISSING', `The environment ${said} not set.`, `Set ${names}.`);
-        }
-        return Promise.resolve(`${account.provider}, ${account.channel}, ${account.id}`);
+      const isReady = await examine(`account ${account.name}`, async () => {
+        await context.requireSecrets(account);
+        return `${account.provider}, ${account.channel}, ${account.id}`;
       });
+      // The built-in sandbox always answers; starting it only to ask it would take longer than everything else.
+      if (account.provider === 'sandbox' && account.url === undefined) continue;
+      if (isReady && !isOffline) askable.push(account);
+      else {
+        const detail = isOffline ? 'Not asked (--offline).' : 'Not asked: it needs the secret first.';
+        found.push({ name: `account ${account.name}, reachable`, state: 'unknown', detail, hint: '' });
+      }
     }
     await examine('templates', async () => {
       const { entries, broken } = await context.templates();
@@ -112,19 +122,23 @@ async function doctor(context: Context): Promise<ExitStatus> {
       await context.store();
       return url;
     });
+    verdicts = await verifyAccounts(askable, { open: (account) => context.provider(account), clock: context.clock });
   }
 
-  const ok = found.every((one) => one.ok);
-  if (context.terminal.json) context.terminal.document({ ok, checks: found });
-  else {
-    const { paint } = context.terminal;
-    for (const { name, ok: well, detail, hint } of found) {
-      context.terminal.data(
-        `${well ? paint.green('ok  ') : paint.red('FAIL')} ${name}: ${detail}${hint === '' ? '' : `\n     ${hint}`}`,
-      );
+  const isConfigured = found.every((one) => one.state !== 'failed');
+  for (const { account, checks } of verdicts) {
+    for (const { about, ...check } of checks) found.push({ name: `account ${account}, ${about}`, ...check });
+  }
+  const ok = found.every((one) => one.state !== 'failed');
+  const { terminal } = context;
+  if (terminal.json) {
+    terminal.document({ ok, checks: found.map((one) => ({ ...one, ok: one.state !== 'failed' })) });
+  } else {
+    for (const { name, state, detail, hint } of found) {
+      terminal.data(`${MARKS[state](terminal.paint)} ${name}: ${detail}${hint === '' ? '' : `\n     ${hint}`}`);
     }
   }
-  return ok ? EXIT.done : EXIT.usage;
+  return isConfigured ? gravest(verdicts.map((verdict) => verdict.status)) : EXIT.usage;
 }
 
 async function exists(path: string): Promise<boolean> {

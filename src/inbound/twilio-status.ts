@@ -1,0 +1,106 @@
+/**
+ * What became of a message, as Twilio tells it: to a status callback, as the parameters of a form body or a log of them as
+ * JSON, or through Event Streams. A callback does not say when it happened.
+ * Source: Twilio, "Track the message status of outbound messages", and "Outbound Message" of its event types.
+ */
+import type { ReceiptKind } from '../core/delivery.js';
+import { PHONE, PLATFORM_ID } from '../core/user-id.js';
+import type { Receipt } from '../ports.js';
+import { readMessageId, readReason, readTime, shown, type Misread } from './log-fields.js';
+
+/** Gives the value of a parameter; undefined where there is none. */
+export type TwilioParameters = (name: string) => unknown;
+
+/** The parameters of a callback's form body; null for a line that is none. */
+export function twilioForm(line: string): TwilioParameters | null {
+  if (!/^\S*$/.test(line.trim()) || !/(?:^|&)(?:Message|Sms)Sid=/.test(line.trim())) return null;
+  const form = new URLSearchParams(line.trim());
+  return (name) => form.get(name) ?? undefined;
+}
+
+/** What a parameter of a callback is called in an event. */
+const EVENT_FIELDS: Readonly<Record<string, string>> = {
+  MessageSid: 'messageSid',
+  MessageStatus: 'messageStatus',
+  From: 'from',
+  To: 'to',
+  ErrorCode: 'errorCode',
+  Timestamp: 'timestamp',
+};
+
+/** The parameters of a callback that was logged as JSON, or of an event; null for a value that is none. */
+export function twilioObject(value: unknown): TwilioParameters | null {
+  if (typeof value !== 'object' || value === null) return null;
+  const record = value as Readonly<Record<string, unknown>>;
+  const { type, data } = record;
+  if (typeof type === 'string' && type.startsWith('com.twilio.messaging.message.')) {
+    const event = new Map<string, unknown>(Object.entries(typeof data === 'object' && data !== null ? data : {}));
+    return (name) => event.get(EVENT_FIELDS[name] ?? '');
+  }
+  if (!Object.hasOwn(record, 'MessageSid') && !Object.hasOwn(record, 'SmsSid')) return null;
+  return (name) => (Object.hasOwn(record, name) ? record[name] : undefined);
+}
+
+const STATUSES: Readonly<Record<string, ReceiptKind | 'accepted' | 'inbound'>> = {
+  accepted: 'accepted',
+  queued: 'accepted',
+  sending: 'accepted',
+  sent: 'accepted',
+  delivered: 'delivered',
+  read: 'read',
+  undelivered: 'undelivered',
+  failed: 'undelivered',
+  canceled: 'undelivered',
+  receiving: 'inbound',
+  received: 'inbound',
+};
+
+export interface TwilioStatus {
+  /** Null where the callback does not say who sent it. */
+  accountId: string | null;
+  receipt: Receipt;
+}
+
+/**
+ * @param now stands for the moment of a receipt that does not tell it
+ * @returns `inbound` for what somebody wrote to us
+ */
+export function readTwilioStatus(
+  parameter: TwilioParameters,
+  now: number,
+): TwilioStatus | 'inbound' | Misread<Misread['code'] | 'MESSAGE_ID_MISSING' | 'STATUS_UNKNOWN'> {
+  const said = parameter('MessageStatus') ?? parameter('SmsStatus');
+  const status = typeof said === 'string' ? said.trim().toLowerCase() : '';
+  const kind = Object.hasOwn(STATUSES, status) ? STATUSES[status] : undefined;
+  if (kind === undefined) {
+    const text =
+      said === undefined ? 'MessageStatus is missing.' : `MessageStatus is ${shown(said)}, which is not known.`;
+    return { code: 'STATUS_UNKNOWN', text };
+  }
+  if (kind === 'inbound') return kind;
+  const messageId = readMessageId(parameter('MessageSid') ?? parameter('SmsSid'));
+  if (messageId === null) return { code: 'MESSAGE_ID_MISSING', text: 'MessageSid is missing.' };
+  const time = parameter('Timestamp');
+  const at = time === undefined ? now : readTime(time, 'timestamp');
+  if (typeof at !== 'number') return at;
+  const to = address(parameter('To'));
+  return {
+    accountId: address(parameter('From')),
+    receipt: {
+      messageId,
+      // The message id alone says enough.
+      userId: to !== null && (PHONE.test(to) || PLATFORM_ID.test(to)) ? to : null,
+      campaign: null,
+      kind: kind === 'accepted' ? null : kind,
+      at,
+      error: kind === 'undelivered' ? readReason('twilio', parameter('ErrorCode'), parameter('ErrorMessage')) : null,
+    },
+  };
+}
+
+/** A number as it is, or without the channel that stands before it: `messenger:7642925849053947`. */
+function address(value: unknown): string | null {
+  // A + that was not encoded in the form reads as a space; what is left of such a number says nothing.
+  if (typeof value !== 'string' || /^(?:\s|$)/.test(value)) return null;
+  return value.replace(/^[a-z]+:/i, '');
+}

@@ -1,0 +1,96 @@
+import { describe, expect, it } from 'vitest';
+import { importReceipts, type ReceiptLogBatch } from '../../src/app/import-receipts.js';
+import type { Receipt, Store } from '../../src/ports.js';
+import { FakeClock } from '../support/fake-clock.js';
+import { failure } from '../support/fake-provider.js';
+import { account, collect, NOW, openLedger, user } from '../support/fixtures.js';
+import { run, stage } from '../support/fixtures-run.js';
+
+const problem = (line: number) => ({ line, code: 'STATUS_UNKNOWN', text: 'Status is "Pondered".' });
+const batch = (some: Partial<ReceiptLogBatch>): ReceiptLogBatch => ({
+  receipts: [],
+  problems: [],
+  ignored: {},
+  ...some,
+});
+const receipt = (seq: number, change: Partial<Receipt> = {}): Receipt => ({
+  messageId: `t_${seq}`,
+  userId: user(seq),
+  campaign: 'c1',
+  kind: 'delivered',
+  at: NOW,
+  error: null,
+  ...change,
+});
+
+async function imported(store: Store, ...batches: ReceiptLogBatch[]) {
+  // eslint-disable-next-line @typescript-eslint/require-await -- a log is read as it comes
+  async function* log(): AsyncGenerator<ReceiptLogBatch> {
+    yield* batches;
+  }
+  return importReceipts({ store, clock: new FakeClock(NOW) }, account, log());
+}
+
+/** A campaign of three, of whom the first two have an unknown outcome. */
+async function ledger(): Promise<Store> {
+  const { store, ...world } = await stage(3, ({ userId }) =>
+    userId === user(3) ? {} : { outcome: { kind: 'unknown', error: failure('TIMEOUT') } },
+  );
+  await run({ store, ...world });
+  return store;
+}
+
+describe('importReceipts', () => {
+  it('settles unknown outcomes, adds receipts to messages, and counts each receipt once', async () => {
+    const store = await ledger();
+    const report = await imported(
+      store,
+      batch({ receipts: [receipt(1, { kind: null }), receipt(3, { kind: 'read' })], ignored: { inbound: 2 } }),
+      batch({ receipts: [receipt(1), receipt(9), receipt(2, { campaign: 'c9' })], problems: [problem(4)] }),
+      batch({ ignored: { inbound: 1, other_account: 3 } }),
+    );
+    expect(report).toEqual({
+      receipts: 5,
+      matched: 3,
+      settled: 1,
+      unmatched: 2,
+      problems: 1,
+      listed: [problem(4)],
+      ignored: { inbound: 3, other_account: 3 },
+    });
+    const rows = await collect(store.messages({}));
+    expect(rows.map(({ state, messageId, receipt: kept }) => [state, messageId, kept?.kind ?? null])).toEqual([
+      ['sent', 't_1', 'delivered'],
+      ['unknown', null, null],
+      ['sent', 'm_pagecast/c1/3', 'read'],
+    ]);
+  });
+
+  it('of the same log again settles nothing and changes nothing', async () => {
+    const store = await ledger();
+    const log = batch({ receipts: [receipt(1), receipt(3)] });
+    expect(await imported(store, log)).toMatchObject({ matched: 2, settled: 1 });
+    const before = await collect(store.messages({}));
+    expect(await imported(store, log)).toMatchObject({ matched: 2, settled: 0 });
+    expect(await collect(store.messages({}))).toEqual(before);
+  });
+
+  it('counts every problem and lists the first of them', async () => {
+    const problems = Array.from({ length: 15 }, (_, index) => problem(index + 1));
+    const report = await imported(openLedger().store, batch({ problems }), batch({ problems }), batch({ problems }));
+    expect(report.problems).toBe(45);
+    expect(report.listed).toEqual([...problems, ...problems.slice(0, 5)]);
+  });
+
+  it('of an empty log changes nothing', async () => {
+    expect(await imported(openLedger().store)).toEqual({
+      receipts: 0,
+      matched: 0,
+      settled: 0,
+      unmatched: 0,
+      problems: 0,
+      listed: [],
+      ignored: {},
+    });
+  });
+});

@@ -1,0 +1,104 @@
+/** `pagecast doctor`: one look at everything, and the services asked where they can be. */
+import { beforeEach, describe, expect, it } from 'vitest';
+import { inside, type Inside } from '../support/process-inside.js';
+import { testSandbox } from '../support/sandbox-harness.js';
+import { testWorkspace, type TestWorkspace } from '../support/workspace.js';
+
+const TOKEN = 'EAABsbCS1iHgBAExample0secret';
+const PAGE_ID = '102938475601928';
+
+interface Report {
+  ok: boolean;
+  checks: { name: string; ok: boolean; state: string; detail: string; hint: string }[];
+}
+
+let workspace: TestWorkspace;
+beforeEach(async () => {
+  workspace = await testWorkspace('accounts: {}\n');
+});
+
+const doctor = (...args: string[]): Promise<Inside<Report>> =>
+  inside<Report>(workspace, ['doctor', '--json', ...args], { T: TOKEN });
+
+async function pageAt(token: string, url: string): Promise<void> {
+  await workspace.write(
+    'pagecast.yaml',
+    `accounts:\n  acme: { provider: graph, channel: messenger, id: "${PAGE_ID}", token: ${token}, url: "${url}" }\n`,
+  );
+}
+
+async function platform(token = TOKEN): Promise<string> {
+  return (await testSandbox({ page: { id: PAGE_ID, token } })).sandbox.url;
+}
+
+const states = ({ json }: Inside<Report>): Record<string, string> =>
+  Object.fromEntries(json.checks.map(({ name, state }) => [name, state]));
+
+describe('doctor', () => {
+  it('finds nothing wrong with a new workspace, and starts no sandbox for it', async () => {
+    const result = await doctor();
+    expect(result.status).toBe(0);
+    expect(result.json.ok).toBe(true);
+    expect(states(result)).toEqual({ workspace: 'ok', 'account sandbox': 'ok', templates: 'ok', store: 'ok' });
+  });
+
+  it('asks the services of accounts whose secrets are there', async () => {
+    await pageAt('env:T', await platform());
+    const result = await doctor();
+    expect(result.status, result.stdout).toBe(0);
+    expect(states(result)).toMatchObject({
+      'account acme': 'ok',
+      'account acme, token': 'ok',
+      'account acme, rate': 'unknown',
+    });
+    // What a service does not tell is no fault.
+    expect(result.json.checks.find(({ state }) => state === 'unknown')).toMatchObject({ ok: true });
+  });
+
+  it('ends with what the services say when everything else is in order', async () => {
+    await pageAt('env:T', await platform('another'));
+    const result = await doctor();
+    expect(result.status).toBe(4);
+    expect(result.json.ok).toBe(false);
+    expect(states(result)).toMatchObject({ 'account acme': 'ok', 'account acme, token': 'failed', store: 'ok' });
+    expect(result.stdout + result.stderr).not.toContain(TOKEN);
+  });
+
+  it('asks nobody with --offline, and says so', async () => {
+    await pageAt('env:T', await platform('another'));
+    const result = await doctor('--offline');
+    expect(result.status).toBe(0);
+    expect(states(result)).toMatchObject({ 'account acme': 'ok', 'account acme, reachable': 'unknown' });
+    expect(result.stdout).toContain('--offline');
+  });
+
+  it('asks nobody for an account without its secret, and ends with 2 whatever services say of others', async () => {
+    const { url } = (await testSandbox({ page: { id: PAGE_ID, token: 'another' } })).sandbox;
+    const account = (token: string): string =>
+      `{ provider: graph, channel: messenger, id: "${PAGE_ID}", token: ${token}, url: "${url}" }`;
+    await workspace.write('pagecast.yaml', `accounts:\n  lost: ${account('file:none')}\n  acme: ${account('env:T')}\n`);
+    const result = await doctor();
+    expect(result.status).toBe(2);
+    expect(states(result)).toMatchObject({
+      'account lost': 'failed',
+      'account lost, reachable': 'unknown',
+      'account acme, token': 'failed',
+    });
+    expect(result.json.checks.find(({ name }) => name === 'account lost')?.detail).toContain(workspace.path('none'));
+  });
+
+  it('shows the same to people', async () => {
+    await pageAt('env:T', await platform('another'));
+    const { stdout, status } = await inside(workspace, ['doctor'], { T: TOKEN });
+    expect(status).toBe(4);
+    expect(stdout).toMatch(/^ok {3}workspace: /m);
+    expect(stdout).toMatch(/^FAIL account acme, token: .*\n {5}Make a new access token/m);
+  });
+
+  it('looks no further when the configuration cannot be read', async () => {
+    await workspace.write('pagecast.yaml', 'acounts: {}\n');
+    const result = await doctor();
+    expect(result.status).toBe(2);
+    expect(states(result)).toEqual({ workspace: 'failed' });
+  });
+});
