@@ -17,6 +17,7 @@ import {
   sheetHeader,
   type Cell,
   type RowResult,
+  type SheetDemands,
   type SheetRow,
 } from '../core/sheet.js';
 import { compileTemplate, type Channel, type Template } from '../core/template.js';
@@ -46,8 +47,7 @@ export interface CheckRequest {
   template: Template;
   channel: Channel;
   limits: SheetLimits;
-  /** Those in whose names the messages leave; the sheet then has a column for them. */
-  owners?: ReadonlySet<string>;
+  demands?: SheetDemands;
   /**
    * Writes a copy of the sheet with every fault beside its row. `describe` also gets what stood in a cell that the copy
    * leaves empty.
@@ -80,7 +80,7 @@ export async function checkTypedIn(
 ): Promise<SheetReport> {
   const report = emptyReport({ ...request, path: 'typed in' });
   const compiled = compileTemplate(request.template);
-  const checker = new RowChecker(compiled, request.channel, sheetHeader(compiled, request.channel));
+  const checker = new RowChecker(compiled, request.channel, sheetHeader(compiled, request.channel), request.demands);
   const rows = request.ids.map((id, index) => ({ row: index + 1, cells: [id, ...request.values] }));
   const results = checkBatch(checker, rows, report);
   await request.onRows?.(results.map(({ result }) => result));
@@ -119,7 +119,7 @@ function emptyReport(request: { path: string; template: Template }): SheetReport
   };
 }
 
-function fileFault(sheet: OpenSheet, { template, channel, owners }: CheckRequest): Finding | null {
+function fileFault(sheet: OpenSheet, { template, channel, demands }: CheckRequest): Finding | null {
   const expected = sheetOrigin(template);
   const found = sheet.origin;
   if (
@@ -130,7 +130,7 @@ function fileFault(sheet: OpenSheet, { template, channel, owners }: CheckRequest
   ) {
     return finding('TEMPLATE_MISMATCH', { expected, found });
   }
-  const header = sheetHeader(compileTemplate(template), channel, owners !== undefined);
+  const header = sheetHeader(compileTemplate(template), channel, demands?.owners !== undefined);
   if (!headerMatches(header, sheet.header)) {
     return finding('HEADER_CHANGED', { expected: header, found: headerTexts(sheet.header) }, { row: 1 });
   }
@@ -139,8 +139,8 @@ function fileFault(sheet: OpenSheet, { template, channel, owners }: CheckRequest
 
 async function checkRows(sheets: Sheets, sheet: OpenSheet, request: CheckRequest, report: SheetReport): Promise<void> {
   const compiled = compileTemplate(request.template);
-  const checker = new RowChecker(compiled, request.channel, sheet.header, request.owners);
-  const header = sheetHeader(compiled, request.channel, request.owners !== undefined);
+  const checker = new RowChecker(compiled, request.channel, sheet.header, request.demands);
+  const header = sheetHeader(compiled, request.channel, request.demands?.owners !== undefined);
   const copy =
     request.mark && (await sheets.mark(request.mark.path, sheet.header, sheet.origin, request.mark.overwrite));
   try {

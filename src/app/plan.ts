@@ -22,7 +22,7 @@ import { reachOf, templateBlock, type Reach } from '../core/policy.js';
 import type { Timing } from '../core/schedule.js';
 import { senderKey } from '../core/sender.js';
 import { SmsTally, type SmsTotals } from '../core/sms.js';
-import { hashTexts, type RowResult } from '../core/sheet.js';
+import { hashTexts, type RowResult, type SheetDemands } from '../core/sheet.js';
 import { checkTemplate, compileTemplate, registeredMismatch, type Message, type Template } from '../core/template.js';
 import type { WindowSettings } from '../core/window.js';
 import type { Account, Clock, Random, Sheets, StagedRow, Store } from '../ports.js';
@@ -260,13 +260,17 @@ function earlierStarts(
 
 function check(
   sheets: Sheets,
-  { source, template, account, owners }: PlanRequest,
+  { source, template, outside, account, owners }: PlanRequest,
   onRows: (results: Exclude<RowResult, { kind: 'blank' }>[]) => Promise<void>,
 ): Promise<SheetReport> {
+  const content = campaignContent({ template, outside });
+  const demands: SheetDemands = {
+    ...(owners && { owners: owners.all }),
+    ...(outside && { outside: (values) => content.render(values, true) }),
+  };
   if (source.kind === 'sheet') {
     const { path, limits } = source;
-    const request = { path, limits, template, channel: account.channel, onRows };
-    return checkSheet(sheets, owners ? { ...request, owners: owners.all } : request);
+    return checkSheet(sheets, { path, limits, template, channel: account.channel, demands, onRows });
   }
   const { variables } = compileTemplate(template);
   const known = new Set(variables.map((variable) => variable.name));
@@ -284,7 +288,7 @@ function check(
     );
   }
   const values = variables.map((variable) => source.values[variable.name] ?? '');
-  return checkTypedIn({ template, channel: account.channel, ids: source.ids, values, onRows });
+  return checkTypedIn({ template, channel: account.channel, demands, ids: source.ids, values, onRows });
 }
 
 /** Leaves out whoever's turn would come too late, or gives them the registered template. @returns how many they are */

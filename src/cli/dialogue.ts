@@ -29,6 +29,7 @@ export async function askForMissing(context: Context, given: SendOptions): Promi
   const options: SendOptions = {
     ...given,
     ...timing,
+    ...(await askForOutside(ask, template, account, given)),
     template: template.name,
     lang: template.language,
     from: account.name,
@@ -61,7 +62,7 @@ async function askForTemplate(context: Context, ask: Questions, given: SendOptio
     offered.map((one) => ({
       name: one.name,
       value: one,
-      description: `${one.kind}, for ${one.channels.join(', ')}: ${clip(one.body ?? one.media?.url ?? '', 100)}`,
+      description: `${one.kind}, for ${one.channels.join(', ')}: ${clip(one.body ?? one.media?.url ?? one.cards?.[0]?.title ?? '', 100)}`,
     })),
   );
   const compiled = compileTemplate(template);
@@ -91,6 +92,22 @@ async function askForAccount(
       value: account,
     })),
   );
+}
+
+/** Asks only where there is a choice: the template names a registered one, and the account can send it. */
+async function askForOutside(
+  ask: Questions,
+  { outsideWindow }: Template,
+  { channel, provider }: AccountConfig,
+  given: SendOptions,
+): Promise<Pick<SendOptions, 'outsideWindow'>> {
+  const canSendIt = channel === 'messenger' && provider !== 'cams';
+  if (given.outsideWindow !== undefined || outsideWindow === undefined || !canSendIt) return {};
+  const isWanted = await ask.choose('What about people whose 24-hour window is shut?', [
+    { name: 'Leave them out', value: false },
+    { name: `Give them the registered template ${outsideWindow}`, value: true },
+  ]);
+  return isWanted ? { outsideWindow: 'registered' } : {};
 }
 
 async function askForTime(

@@ -5,7 +5,7 @@
 import { finding, type Finding } from './finding.js';
 import { IdTable } from './id-table.js';
 import { withoutSeparators } from './phone.js';
-import { badLinks, exceededLimits, type Channel, type CompiledTemplate } from './template.js';
+import { badLinks, exceededLimits, type Channel, type CompiledTemplate, type Message } from './template.js';
 import { PHONE, PLATFORM_ID, SCIENTIFIC } from './user-id.js';
 
 /**
@@ -111,12 +111,21 @@ export type RowResult =
       findings: Finding[];
     };
 
+/** What a sheet has to serve beside its template. */
+export interface SheetDemands {
+  /** Those who may stand in the column for them; without it the sheet has none. */
+  owners?: ReadonlySet<string>;
+  /** The message that people outside their window get of the same values. */
+  outside?: (values: readonly string[]) => Message;
+}
+
 /** Checks the rows of one sheet, one after another. Memory grows by one entry for each different id. */
 export class RowChecker {
   readonly #compiled: CompiledTemplate;
   readonly #channel: Channel;
   readonly #header: readonly string[];
   readonly #owners: ReadonlySet<string> | null;
+  readonly #outside: ((values: readonly string[]) => Message) | null;
   readonly #markColumn: number;
   readonly #seen = new IdTable();
   /** By the entries of `#seen`. */
@@ -125,13 +134,9 @@ export class RowChecker {
   #longIds = 0;
   #roundedIds = 0;
 
-  /** @param owners those who may stand in the column for them; null for a sheet without it */
-  constructor(
-    compiled: CompiledTemplate,
-    channel: Channel,
-    header: readonly Cell[],
-    owners: ReadonlySet<string> | null = null,
-  ) {
+  constructor(compiled: CompiledTemplate, channel: Channel, header: readonly Cell[], demands: SheetDemands = {}) {
+    const { owners = null, outside = null } = demands;
+    this.#outside = outside;
     this.#compiled = compiled;
     this.#channel = channel;
     this.#owners = owners;
@@ -246,11 +251,13 @@ export class RowChecker {
   }
 
   #message(row: number, values: readonly string[], findings: Finding[]): void {
-    if (this.#compiled.surelyFits(values, this.#channel)) return;
-    const message = this.#compiled.render(values);
-    for (const limit of exceededLimits(message, this.#channel))
-      findings.push(finding('MESSAGE_TOO_LONG', limit, { row }));
-    for (const link of badLinks(message)) findings.push(finding('MESSAGE_URL_INVALID', link, { row }));
+    const messages = this.#compiled.surelyFits(values, this.#channel) ? [] : [this.#compiled.render(values)];
+    if (this.#outside) messages.push(this.#outside(values));
+    for (const message of messages) {
+      for (const limit of exceededLimits(message, this.#channel))
+        findings.push(finding('MESSAGE_TOO_LONG', limit, { row }));
+      for (const link of badLinks(message)) findings.push(finding('MESSAGE_URL_INVALID', link, { row }));
+    }
   }
 
   #duplicate(row: number, userId: string, values: readonly string[], findings: Finding[]): void {

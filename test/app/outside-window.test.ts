@@ -199,6 +199,14 @@ describe('a plan with a registered template for those outside', () => {
     expect((await (await planned({ outside: null })).plan).digest).not.toBe(digest);
   });
 
+  it('checks the registered message of every row as well', async () => {
+    const frame = 'Order  is on its way.';
+    const body = `Order {{order_no}}${'x'.repeat(1999 - frame.length - 1)} is on its way.`;
+    const long = { ...notice, body, variables: [{ name: 'order_no', example: '7' }] };
+    const plan = await (await planned({ outside: long })).plan;
+    expect(plan).toMatchObject({ campaign: null, counts: { MESSAGE_TOO_LONG: 4 } });
+  });
+
   it.each<[string, Partial<PlanRequest>, string]>([
     [
       'is not approved',

@@ -7,11 +7,13 @@ import type { Questions } from '../../src/cli/terminal.js';
 import { testWorkspace } from '../support/workspace.js';
 
 class Asked extends Error {
-  constructor(
-    readonly question: string,
-    readonly choices: readonly string[],
-  ) {
+  readonly question: string;
+  readonly choices: readonly string[];
+
+  constructor(question: string, choices: readonly string[]) {
     super(question);
+    this.question = question;
+    this.choices = choices;
   }
 }
 
@@ -48,12 +50,22 @@ describe('the templates that are offered (C1)', () => {
 
   it('are of the language that is chosen', async () => {
     const { choices } = await firstChoice({ lang: 'zh_CN', from: 'sandbox' });
-    expect(choices.sort()).toEqual(['order_update', 'pickup_ready']);
+    expect([...choices].sort()).toEqual(['order_update', 'pickup_ready']);
   });
 
   it('leave no language to choose that has none of them', async () => {
     const { question, choices } = await firstChoice({ from: 'insta' });
     expect(question).toBe('In which language?');
     expect(choices).toContain('zh_CN');
+  });
+});
+
+describe('people outside their window', () => {
+  it.each([
+    ['names a registered one', 'delivery_news', 'What about people whose 24-hour window is shut?'],
+    ['names none', 'order_update', 'Where do the recipients come from?'],
+  ])('are asked about when the template %s', async (_, template, question) => {
+    const asked = await firstChoice({ template, lang: 'en_US', from: 'sandbox' });
+    expect(asked.question).toBe(question);
   });
 });

@@ -28,7 +28,7 @@ export interface ShownCommand {
   output: string[];
 }
 
-export type ShownStep = ShownFile | ShownWait | ShownCommand;
+type ShownStep = ShownFile | ShownWait | ShownCommand;
 
 /** @returns by heading of the second level, what is done under it */
 export function shownSteps(markdown: string): Map<string, ShownStep[]> {

@@ -123,7 +123,7 @@ async function check(context: Context, file: string, options: SheetOptions): Pro
     template,
     channel,
     limits,
-    ...(owners && { owners: new Set(owners) }),
+    ...(owners && { demands: { owners: new Set(owners) } }),
     ...(mark !== undefined && { mark: { path: mark, overwrite: options.force === true, describe: findingNote } }),
   });
   const github = await context.githubActions();
