@@ -243,7 +243,7 @@ export interface Provider {
   /** Hands a registered template in for approval; never throws. */
   createTemplate?(template: Template): Promise<TemplateCreated>;
   /** Asks the service whether the account works, without sending anything; never throws. */
-  verify?(): Promise<AccountCheck[]>;
+  verify(): Promise<AccountCheck[]>;
   close(): Promise<void>;
 }
 

@@ -43,7 +43,7 @@ async function verify<A extends Pick<Account, 'name'>>(account: A, { open, clock
   const over = new AbortController();
   const late = clock.sleep(VERIFY_LIMIT_MS, over.signal).then((): AccountCheck[] => [UNANSWERED]);
   try {
-    const asked = open(account).then((provider) => provider.verify?.() ?? [CANNOT_BE_ASKED]);
+    const asked = open(account).then((provider) => provider.verify());
     const checks = await Promise.race([asked, late]);
     const failed = checks.filter((check) => check.state === 'failed');
     return {
@@ -69,11 +69,4 @@ const UNANSWERED: AccountCheck = {
   detail: `The service has not answered for ${VERIFY_LIMIT_MS / 1000} seconds.`,
   hint: 'Check the network and the proxy, and try again.',
   stop: 'network',
-};
-
-const CANNOT_BE_ASKED: AccountCheck = {
-  about: 'reachable',
-  state: 'unknown',
-  detail: 'This provider has no way to ask whether the account works.',
-  hint: 'Send one message to yourself: pagecast send … --test-to ID',
 };

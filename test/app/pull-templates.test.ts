@@ -41,6 +41,7 @@ function platformWith(templates: PlatformTemplate[], created = 'APPROVED'): Prov
     handedIn,
     capabilities: { registeredTemplates: true, lookup: false, maxBatch: 1 },
     send: () => Promise.reject(new Error('nothing is sent')),
+    verify: () => Promise.resolve([]),
     close: () => Promise.resolve(),
     // It may give more than was asked for: some platforms look for the name as a part of names.
     templates: () => Promise.resolve({ kind: 'read', templates }),

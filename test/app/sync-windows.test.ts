@@ -13,6 +13,7 @@ import { senderKey } from '../../src/core/sender.js';
 import { windowState, type LastOpener } from '../../src/core/window.js';
 import type {
   Account,
+  AccountCheck,
   CallFailure,
   Clock,
   ConversationsPage,
@@ -94,6 +95,10 @@ class Inbox implements Provider {
 
   send(): never {
     throw new Error('a sync sends nothing');
+  }
+
+  verify(): Promise<AccountCheck[]> {
+    return Promise.resolve([]);
   }
 
   close(): Promise<void> {
@@ -321,6 +326,7 @@ describe('a window sync', () => {
     const provider: Provider = {
       capabilities: world.provider.capabilities,
       send: () => world.provider.send(),
+      verify: () => world.provider.verify(),
       close: () => world.provider.close(),
     };
     expect(await failureOf(sync({ ...world, provider }))).toBe('PROVIDER_UNAVAILABLE');

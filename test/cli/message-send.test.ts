@@ -10,7 +10,11 @@ const STRANGER = personId(2);
 let workspace: TestWorkspace;
 const atEnd = sharedEnd();
 beforeAll(async () => {
-  workspace = await testWorkspace('accounts: {}\n', atEnd);
+  // Without a limit there is no rest between two runs on the account.
+  workspace = await testWorkspace(
+    'accounts:\n  sandbox: { provider: sandbox, channel: messenger, id: "100000000000001", pace: unlimited }\n',
+    atEnd,
+  );
   const hoursAgo = (hours: number): string => new Date(Date.now() - hours * 3_600_000).toISOString();
   await workspace.write('windows.csv', `user_id,opened_at\n${INSIDE},${hoursAgo(1)}\n${OUTSIDE},${hoursAgo(30)}\n`);
   await inside(workspace, ['window', 'import', 'windows.csv']);

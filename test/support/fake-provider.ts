@@ -1,6 +1,6 @@
 /** A platform with a script: each message arrives and is answered after a latency, and everything that left is kept. */
 import type { DeliveryError, Outcome } from '../../src/core/delivery.js';
-import type { Lookup, OutgoingMessage, Provider, ShownMessage } from '../../src/ports.js';
+import type { AccountCheck, Lookup, OutgoingMessage, Provider, ShownMessage } from '../../src/ports.js';
 import type { FakeClock } from './fake-clock.js';
 
 export interface Departure {
@@ -115,6 +115,10 @@ export class FakeProvider implements Provider {
       await this.#clock.sleep(this.look.ms);
     }
     return this.show(this.threads.get(userId) ?? [], userId, since, this.looks.length);
+  }
+
+  verify(): Promise<AccountCheck[]> {
+    return Promise.resolve([]);
   }
 
   close(): Promise<void> {
