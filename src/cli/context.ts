@@ -12,7 +12,6 @@ import { MAX_UNDER_WAY } from '../core/pacing.js';
 import type { SheetLimits } from '../core/finding.js';
 import { senderKey } from '../core/sender.js';
 import type {
-  Account,
   Campaign,
   Clock,
   Provider,
@@ -28,7 +27,7 @@ import type { Sandbox } from '../sandbox/server.js';
 import type { OpenedStore } from '../stores/open.js';
 import type * as templates from '../workspace/templates.js';
 import type * as configuration from '../workspace/config.js';
-import type { AccountConfig, Workspace } from '../workspace/config.js';
+import type { AccountConfig, SandboxAccount, Workspace } from '../workspace/config.js';
 import type { AccountsFile } from '../workspace/edit-accounts.js';
 import type { Secrets } from '../workspace/secrets.js';
 import type { GithubActions } from './github-actions.js';
@@ -212,6 +211,7 @@ export class Context {
         ...settings,
         ...(account.url !== undefined && { baseUrl: account.url }),
         ...(account.version !== undefined && { version: account.version }),
+        ...(account.login !== undefined && { login: account.login }),
         ...(account.batch !== undefined && { batch: account.batch }),
       };
       provider = openProvider('graph', graph, this.clock);
@@ -301,11 +301,10 @@ export class Context {
     return { proxy: { ...(http && { http }), ...(https && { https }), no: direct } };
   }
 
-  async #embeddedSandbox(account: Account & { seed?: string }): Promise<Sandbox> {
+  async #embeddedSandbox(account: SandboxAccount): Promise<Sandbox> {
     const seed = account.seed === undefined ? {} : await this.readJson(account.seed);
     const templates = await this.#registeredTemplates();
-    const channel = account.channel === 'sms' ? 'messenger' : account.channel;
-    return this.sandbox({ templates, ...seed }, 0, { id: account.id, channel });
+    return this.sandbox({ templates, ...seed }, 0, { id: account.id, channel: account.channel });
   }
 
   /**

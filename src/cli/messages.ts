@@ -154,7 +154,7 @@ export function sentence(found: Finding): string {
     case 'VARIABLE_AT_EDGE':
       return `The body of a registered template may not ${found.args.edge} with a variable, such as {{${found.args.variable}}}. Put words ${found.args.edge === 'start' ? 'before' : 'after'} it.`;
     case 'LINK_WITHOUT_START':
-      return `${found.args.part} begins with a variable. In a registered template its beginning is fixed, such as https://example.com/{{code}}.`;
+      return `${found.args.part} begins with a variable, or has one in the name of its site. In a registered template that part is fixed, such as https://example.com/{{code}}.`;
     case 'OUTSIDE_UNKNOWN':
       return `For people outside their window there is no template ${clip(found.args.name)} in ${found.args.language}.`;
     case 'OUTSIDE_NOT_REGISTERED':

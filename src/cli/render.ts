@@ -37,7 +37,13 @@ export function table(header: readonly string[], rows: readonly (readonly string
 
 /** Breaks text into lines of at most so many columns, at spaces where there are some. */
 export function wrap(text: string, columns: number): string[] {
-  return wrapAnsi(text, columns, { hard: true, trim: false }).split('\n');
+  return text.split('\n').flatMap((paragraph) => {
+    const lines = wrapAnsi(paragraph, columns, { hard: true, trim: false }).split('\n');
+    // The space at which a line was broken stands at one of the two ends.
+    return lines.map((line, index) =>
+      (index === 0 ? line : line.replace(/^ /, '')).replace(/ $/, index < lines.length - 1 ? '' : '$&'),
+    );
+  });
 }
 
 export function plural(count: number, one: string, many = `${one}s`): string {

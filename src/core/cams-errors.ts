@@ -66,6 +66,10 @@ const ROWS: Record<string, ErrorRow> = {
     'Install the optional packages of CAMS again, then resume the campaign.',
   ),
   // In receipts CAMS hands on the codes of Meta.
+  UNSPECIFIED: rejected(
+    'CAMS did not deliver the message and gives no reason.',
+    'Look at the message in the console of CAMS.',
+  ),
   '131026': rejected('The message could not be delivered to this person.'),
 };
 

@@ -26,7 +26,7 @@ export const EXIT_MEANING: Record<ExitStatus, string> = {
   3: 'validation failed, nothing was sent',
   4: 'token or permission refused by the platform',
   5: 'finished, but some messages failed (with --strict also: some people were left out)',
-  6: 'stopped for safety: too many failures, Page restricted, policy not accepted, count differs, too late or cancelled',
+  6: 'stopped for safety: too many failures, Page restricted, forbidden by the rules, policy not accepted, count differs, too late or cancelled',
   7: 'temporarily unable, safe to run again: rate limit, network, account or store busy',
   8: 'finished, but some outcomes are unknown and need a person',
   130: 'interrupted',

@@ -7,7 +7,6 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { Failure } from '../core/failure.js';
 import { PAGE_LIMIT, parsePace } from '../core/pacing.js';
-import { CHANNELS } from '../core/template.js';
 import { PHONE, PLATFORM_ID } from '../core/user-id.js';
 import { DEFAULT_WINDOW, OPENERS, type Opener, type WindowSettings } from '../core/window.js';
 import type { Account, ProviderName } from '../ports.js';
@@ -37,6 +36,8 @@ export interface GraphAccount extends Account {
   url?: string;
   /** Such as `v26.0`. */
   version?: string;
+  /** Whose login the token comes from; the URL tells it where nothing is said. */
+  login?: 'facebook' | 'instagram';
   /** How many messages one call may carry, 1 to 50; one at a time without it. */
   batch?: number;
 }
@@ -63,6 +64,8 @@ export interface TwilioAccount extends Account {
 
 export interface SandboxAccount extends Account {
   provider: 'sandbox';
+  /** It speaks as Meta's platform does, which has no text messages. */
+  channel: 'messenger' | 'instagram';
   /** A sandbox that already runs; without it the embedded one is started. */
   url?: string;
   /** Absolute path of a file that says which users the sandbox starts with. */
@@ -169,6 +172,7 @@ const accountKinds = [
       .string({ error: expecting('a version such as v26.0') })
       .regex(/^v\d{1,3}\.\d{1,2}$/, 'must be a version such as v26.0')
       .optional(),
+    login: oneOf(['facebook', 'instagram'] as const).optional(),
     batch: z
       .number({ error: expecting(BATCH) })
       .int(`must be ${BATCH}`)
@@ -198,7 +202,7 @@ const accountKinds = [
   }),
   strict({
     provider: z.literal('sandbox'),
-    channel: oneOf(CHANNELS),
+    channel: platformChannel,
     ...common,
     url: baseUrl(true).optional(),
     seed: z
@@ -207,6 +211,11 @@ const accountKinds = [
       .optional(),
   }),
 ] as const;
+
+/** Whose tokens the Graph API takes there. */
+function loginAt(url: string | undefined): 'facebook' | 'instagram' {
+  return url !== undefined && new URL(url).hostname === 'graph.instagram.com' ? 'instagram' : 'facebook';
+}
 
 const accountShape = z
   .discriminatedUnion('provider', accountKinds, {
@@ -228,6 +237,16 @@ const accountShape = z
         ? 'must be a phone number with + and country code, because the channel is sms'
         : `must be the digits of the ${account.channel === 'messenger' ? 'Page' : 'Instagram account'} id`;
       context.addIssue({ code: 'custom', path: ['id'], message: expected });
+    }
+    const isByInstagram = account.provider === 'graph' && (account.login ?? loginAt(account.url)) === 'instagram';
+    if (isByInstagram && account.channel === 'messenger') {
+      const [key, expected] = account.login ? ['login', 'facebook'] : ['url', 'that of graph.facebook.com'];
+      const message = `must be ${expected}: with Instagram Login there is no Messenger`;
+      context.addIssue({ code: 'custom', path: [key], message });
+    }
+    if (isByInstagram && account.batch !== undefined && account.batch > 1) {
+      const message = 'must be 1 with Instagram Login: batches are documented for graph.facebook.com only';
+      context.addIssue({ code: 'custom', path: ['batch'], message });
     }
     const isRealPage = account.provider !== 'sandbox' && account.channel === 'messenger';
     if (isRealPage && account.pace !== undefined && account.pace > PAGE_LIMIT) {

@@ -68,9 +68,9 @@ describe('account add, from flags', () => {
         '--pace',
         '20/s',
         '--url',
-        'https://graph.instagram.com',
+        'https://graph.facebook.com',
       ],
-      `channel: instagram\n    id: "${PAGE_ID}"\n    token: file:keys/t\n    appSecret: keyring:acme\n    url: https://graph.instagram.com\n    version: v26.0\n    batch: 20\n    pace: 20/s`,
+      `channel: instagram\n    id: "${PAGE_ID}"\n    token: file:keys/t\n    appSecret: keyring:acme\n    url: https://graph.facebook.com\n    version: v26.0\n    batch: 20\n    pace: 20/s`,
     ],
     [
       'cams',
@@ -93,7 +93,7 @@ describe('account add, from flags', () => {
       ['--id', '+15550001111', '--account-sid', 'env:A', '--auth-token', 'env:B'],
       `channel: sms\n    id: "+15550001111"\n    accountSid: env:A\n    authToken: env:B`,
     ],
-    ['sandbox', ['--channel', 'sms', '--id', '+15550001111'], `channel: sms\n    id: "+15550001111"`],
+    ['sandbox', ['--channel', 'messenger', '--id', PAGE_ID], `channel: messenger\n    id: "${PAGE_ID}"`],
   ])('%s', async (provider, flags, entry) => {
     const { status, stdout, stderr } = await account(['add', 'acme', '--provider', provider, ...flags]);
     expect(status, stderr).toBe(0);
@@ -364,6 +364,14 @@ describe('account verify', () => {
     const about = verdict!.checks.filter(({ state }) => state === 'failed').map((check) => check['about']);
     expect(about).toEqual(failed === '' ? [] : expect.arrayContaining([failed]));
     expect(result.stdout + result.stderr).not.toContain(TOKEN);
+  });
+
+  it('asks by the login that the account names', async () => {
+    const url = await platform({ channel: 'instagram', instagram: { id: '17841400455970123', username: 'acme' } });
+    const insta = `{ provider: graph, channel: instagram, id: "17841400455970123", token: env:T, url: "${url}/graph.instagram.com"`;
+    await workspace.write('pagecast.yaml', `accounts:\n  byPage: ${insta} }\n  itself: ${insta}, login: instagram }\n`);
+    expect((await account(['verify', 'itself'], { T: TOKEN })).stdout).toContain('The token is for "acme".');
+    expect((await account(['verify', 'byPage'], { T: TOKEN })).status).toBe(4);
   });
 
   it('asks all accounts at once, the sandbox included, and ends with the gravest', async () => {

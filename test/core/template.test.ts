@@ -510,6 +510,18 @@ describe('checkTemplate', () => {
       registered({ buttons: [{ ...link, url: '{{x}}' }], variables: [{ name: 'x', example: 'https://x.org' }] }),
       ['LINK_WITHOUT_START'],
     ],
+    ...['https://{{x}}.org/', 'https://x.org{{x}}'].map((url): [string, Template, FindingCode[]] => [
+      `a variable in the site of a registered link: ${url}`,
+      registered({ buttons: [{ ...link, url }], variables: [x] }),
+      ['LINK_WITHOUT_START'],
+    ]),
+    ...['https://x.org/{{x}}', 'https://x.org/a/{{x}}/{{x}}?b', 'HTTPS://x.org?a={{x}}'].map(
+      (url): [string, Template, FindingCode[]] => [
+        `a registered link with a fixed site: ${url}`,
+        registered({ buttons: [{ ...link, url }], variables: [x] }),
+        [],
+      ],
+    ),
     ['a tag', template({ tag: 'HUMAN_AGENT' }), ['TAG_FORBIDDEN']],
     ['four buttons', template({ buttons: many(4, postback) }), ['TOO_MANY']],
     ['fourteen quick replies', template({ quickReplies: many(14, { title: 'x', payload: 'x' }) }), ['TOO_MANY']],

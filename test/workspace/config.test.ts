@@ -38,8 +38,9 @@ async function refused(text: string | Uint8Array): Promise<Failure> {
 const FULL = `# a comment
 store: sqlite:.pagecast/pagecast.db
 accounts:
-  acme-page:  { provider: graph, channel: messenger, id: "102938475601928", token: env:ACME_PAGE_TOKEN, appSecret: env:ACME_APP_SECRET, pace: 30/s }
-  acme-insta: { provider: graph, channel: instagram, id: "178414000000000", token: file:keys/insta.token, version: v26.0, url: https://graph.instagram.com, batch: 50 }
+  acme-page:  { provider: graph, channel: messenger, id: "102938475601928", token: env:ACME_PAGE_TOKEN, appSecret: env:ACME_APP_SECRET, pace: 30/s, batch: 50, login: facebook }
+  acme-insta: { provider: graph, channel: instagram, id: "178414000000000", token: file:keys/insta.token, version: v26.0, url: https://graph.instagram.com }
+  acme-shop:  { provider: graph, channel: instagram, id: "178414000000001", token: env:SHOP, url: https://proxy.example/meta, login: instagram, batch: 1 }
   acme-cams:  { provider: cams, channel: messenger, id: "102938475601928", spaceId: cams-8c8x, accessKeyId: env:AK, accessKeySecret: keyring:acme-cams.secret }
   alice-sms:  { provider: twilio, channel: sms, id: "+15550001111", accountSid: env:SID, authToken: env:AUTH, pace: 30/m, statusCallback: "https://acme.example/twilio?key=1" }
   play:       { provider: sandbox, channel: messenger, id: "100000000000002", pace: unlimited, url: "http://sandbox:8080", seed: data/seed.json }
@@ -55,6 +56,7 @@ describe('a full configuration', () => {
     expect([...workspace.accounts.keys()]).toEqual([
       'acme-page',
       'acme-insta',
+      'acme-shop',
       'acme-cams',
       'alice-sms',
       'play',
@@ -68,13 +70,15 @@ describe('a full configuration', () => {
       token: { env: 'ACME_PAGE_TOKEN' },
       appSecret: { env: 'ACME_APP_SECRET' },
       pace: 30,
+      batch: 50,
+      login: 'facebook',
     });
     expect(workspace.accounts.get('acme-insta')).toMatchObject({
       pace: 35,
       version: 'v26.0',
-      batch: 50,
       token: { file: join(root, 'keys/insta.token') },
     });
+    expect(workspace.accounts.get('acme-shop')).toMatchObject({ login: 'instagram', batch: 1 });
     expect(workspace.accounts.get('acme-cams')).toMatchObject({
       accessKeyId: { env: 'AK' },
       accessKeySecret: { keyring: 'acme-cams.secret' },
@@ -164,6 +168,15 @@ describe('what is refused, with its line and what is expected', () => {
     ['a batch that is too large', page('    batch: 51\n'), 7, /batch must be a whole number .*, from 1 to 50/],
     ['a batch of nothing', page('    batch: 0\n'), 7, /batch must be a whole number/],
     ['a batch that is a text', page('    batch: "20"\n'), 7, /batch must be a whole number/],
+    ['a login of somebody else', page('    login: insta\n'), 7, /login must be one of facebook, instagram/],
+    ['Messenger by Instagram Login', page('    login: instagram\n'), 7, /login must be facebook: /],
+    ['Messenger at the host of Instagram', page('    url: https://graph.instagram.com\n'), 7, /url must be that of /],
+    ...['login: instagram', 'url: https://graph.instagram.com'].map((by): [string, string, number, RegExp] => [
+      `a batch with ${by}`,
+      page(`    batch: 2\n    ${by}\n`).replace('messenger', 'instagram'),
+      7,
+      /batch must be 1 with Instagram Login/,
+    ]),
     ['a version without v', page('    version: "26.0"\n'), 7, /version must be a version such as v26\.0/],
     ['a reserved account name', page('').replace('acme', 'record-owner'), 2, /must not be called auto or record-owner/],
     ['an account name with a space', page('').replace('acme', '"my page"'), 2, /must be an account name/],

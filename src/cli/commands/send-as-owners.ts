@@ -176,7 +176,7 @@ function printFaults({ terminal }: Context, plan: Plan): ExitStatus {
   else {
     terminal.data(findingsText(plan.findings, total, terminal.paint));
     terminal.data(
-      `${terminal.paint.red('Nothing can be sent')} until these faults are mended, or with --skip-invalid.`,
+      `${terminal.paint.red('Nothing can be sent')} until these faults are mended${plan.recipients > 0 ? ', or with --skip-invalid' : ''}.`,
     );
   }
   return EXIT.invalid;
