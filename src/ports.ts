@@ -121,8 +121,8 @@ export interface Capabilities {
   registeredTemplates: boolean;
   /** Whether the conversation with one person can be read; if not, only echoes settle a row whose outcome is unknown. */
   lookup: boolean;
-  /** The most messages that one call can carry. */
-  maxBatch: number;
+  /** The most messages made of a template that one call can carry. */
+  maxBatch: (template: Template) => number;
 }
 
 /** A message of a conversation, as the platform shows it. */
@@ -477,7 +477,7 @@ export interface Receipt {
   messageId: string;
   /** Null where the receipt does not say whom it is about. */
   userId: string | null;
-  /** Where the receipt itself names the campaign; it then settles a row whose outcome is unknown as well. */
+  /** Where the receipt itself names the campaign; it then settles the person's row there as well. */
   campaign: string | null;
   /** Null where it says only that the message was accepted. */
   kind: ReceiptKind | null;
@@ -671,9 +671,11 @@ export interface Store {
    */
   recordEchoes(account: string, echoes: readonly Echo[], now: number): Promise<number>;
   /**
-   * Adds receipts to rows that are `sent`; one that names its campaign also makes a row `sent` whose outcome was unknown, and
-   * for one that is under way it counts as an echo. Of all receipts for a row one stands, in whatever order they came
-   * (core/receipt.ts). @returns how many belonged to a row, and how many settled one
+   * Adds receipts to rows that are `sent`. One that names its campaign does what an echo does as well: a row that was
+   * attempted is `sent`, whatever was thought of it, and one that is under way will be; only a row that failed stays so when
+   * the receipt tells of a failure too. Of all receipts for a row one stands, in whatever order they came (core/receipt.ts).
+   * Whoever has opted out by one counts as opted out from then on.
+   * @returns how many belonged to a row, and how many settled one
    */
   recordReceipts(
     account: string,

@@ -5,7 +5,7 @@
 import type { SheetLimits } from '../core/finding.js';
 import { EXIT, Failure } from '../core/failure.js';
 import { BULK_POLICY } from '../core/policy.js';
-import { dueAt } from '../core/schedule.js';
+import { dueAt, orphanedAt } from '../core/schedule.js';
 import type { Template } from '../core/template.js';
 import type { WindowSettings } from '../core/window.js';
 import type {
@@ -80,6 +80,9 @@ async function work(world: AttendWorld, account: string, request: AttendRequest)
   const { store, engine, clock } = world;
   const { signal } = request;
   const putOff = new Set<string>();
+  for (const one of await store.openCampaigns(account)) {
+    if (isDue(orphanedAt(one), clock.now())) await store.cancel(one.id, clock.now());
+  }
   for (;;) {
     // Before each campaign, so that no occurrence is missed behind a long one.
     await holdOccurrences(world, account, request, putOff);
@@ -156,7 +159,7 @@ async function nextDue(
 
 /** What is due already could not be done now. */
 async function wakeAt(store: Store, account: string, now: number): Promise<number | null> {
-  const times = (await store.openCampaigns(account)).map((one) => dueAt(one, now));
+  const times = (await store.openCampaigns(account)).map((one) => dueAt(one, now) ?? orphanedAt(one));
   for (const one of await store.recurrences()) if (one.account === account) times.push(one.nextAt);
   const known = times.filter((at) => at !== null);
   return known.length === 0 ? null : Math.min(...known.map((at) => (at <= now ? now + PUT_OFF_MS : at)));

@@ -1,4 +1,4 @@
-/** Adds to messages what their service said of them later, and settles unknown outcomes by it. */
+/** Adds to messages what their service said of them later, and makes those sent that were not known to be. */
 import { senderKey } from '../core/sender.js';
 import type { Account, Clock, Receipt, Store } from '../ports.js';
 
@@ -14,7 +14,7 @@ export interface ReceiptImportReport {
   receipts: number;
   /** How many of them belong to a message of the account. */
   matched: number;
-  /** How many messages had an unknown outcome, and are sent by that. */
+  /** How many messages are sent by that which were not before: unknown, to be sent again, failed or left out. */
   settled: number;
   /** How many of them belong to no message that was sent from here. */
   unmatched: number;

@@ -1,12 +1,11 @@
 /**
- * Runs a campaign: takes the next rows, checks each person's window and opt-out again, writes `started` durably, makes one
- * call for each, and writes down what came of it. Only one run works for an account at a time, and only a row that the
+ * Runs a campaign: takes the next rows, checks each person's window and opt-out again, writes `started` durably, makes a call
+ * for each (or for several, where the provider has such calls), and writes down what came of it. Only one run works for an account at a time, and only a row that the
  * ledger has as `started` under this run's lease is ever put on the wire.
  *
  * One loop makes all writes. Each turn of it is one durable step: it settles what has been answered and starts as many
- * rows as there are free slots and turns, so a crash leaves no more rows `started` than calls were under way.
+ * rows as there are free slots and turns, so a crash leaves no more rows `started` than messages were under way.
  */
-import pLimit from 'p-limit';
 import { campaignContent, type CampaignContent } from '../core/campaign-content.js';
 import {
   backoffMs,
@@ -99,6 +98,8 @@ export async function runCampaign(world: RunWorld, request: RunRequest): Promise
   if (needsRegistered && !world.provider.capabilities.registeredTemplates) {
     throw new Failure('PROVIDER_UNAVAILABLE', `${campaign.accountName} cannot send registered templates.`);
   }
+  // The platform may take longer to say so than a lease lasts.
+  const refusal = await registeredRefusal(world.provider, [campaign.template, campaign.outside]);
   const lease = await engine.own(campaign.account, clock.now());
   if (!lease) {
     throw new Failure(
@@ -109,7 +110,8 @@ export async function runCampaign(world: RunWorld, request: RunRequest): Promise
   }
   // A clock that was set back must not keep the run waiting for more than the pace asks for.
   const silence = Math.min(Math.max(0, lease.freeAt - clock.now()), MAX_SILENCE_MS);
-  const batch = Math.min(world.provider.capabilities.maxBatch, Math.max(1, Math.floor(campaign.pace)));
+  const most = world.provider.capabilities.maxBatch(campaign.template);
+  const batch = Math.min(most, Math.max(1, Math.floor(campaign.pace)));
   const pacer = new Pacer(campaign.pace, clock.monotonic() + silence, batch);
   try {
     if (request.requeue) await putBack(store, lease, campaign.id, request.requeue);
@@ -122,7 +124,6 @@ export async function runCampaign(world: RunWorld, request: RunRequest): Promise
     // If this process dies, a worker finds the campaign.
     await engine.wake(campaign.account, clock.now());
     const { counts } = await store.summary(campaign.id);
-    const refusal = await registeredRefusal(world.provider, [campaign.template, campaign.outside]);
     const end: End =
       refusal === null
         ? await new Run(world, request, campaign, lease, pacer, counts, batch).toEnd()
@@ -203,9 +204,11 @@ class Run {
   readonly #reach: Reach;
   /** How many messages one call carries at most. */
   readonly #batch: number;
+  /** How many the next one carries: fewer after a call was refused as a whole, until those who are at fault stand alone. */
+  #callSize: number;
   readonly #watch: FailureWatch;
-  readonly #concurrency: number;
-  readonly #limit: ReturnType<typeof pLimit>;
+  /** How many messages may be under way. */
+  readonly #slots: number;
   readonly #counts: Counts;
   /** Answers that are not yet in the ledger. Their rows still take up slots, so that a crash leaves few rows unknown. */
   #answered: Settlement[] = [];
@@ -242,10 +245,11 @@ class Run {
     this.#content = campaignContent(campaign);
     this.#reach = reachOf(campaign, channelOf(campaign.account));
     this.#batch = batch;
+    this.#callSize = batch;
     this.#watch = new FailureWatch(request.budget);
-    // Enough calls under way for answers that take two seconds.
-    this.#concurrency = Math.max(4, Math.min(MAX_UNDER_WAY, Math.ceil(campaign.pace * 2)), 2 * batch);
-    this.#limit = pLimit(this.#concurrency);
+    // Enough messages under way for answers that take two seconds, in whole batches.
+    const enough = Math.max(4, Math.min(MAX_UNDER_WAY, Math.ceil(campaign.pace * 2)), 2 * batch);
+    this.#slots = Math.ceil(enough / batch) * batch;
   }
 
   async toEnd(): Promise<End> {
@@ -319,11 +323,14 @@ class Run {
   #freeTurns(tick: number, beingSettled: number): number {
     if (tick < this.#waitUntil) return 0;
     const free = this.#freeSlots() + beingSettled;
-    return free < this.#smallestCall() ? 0 : this.#pacer.available(tick, free);
+    if (free < this.#smallestCall()) return 0;
+    // Whoever is at fault is looked for one call after another.
+    const most = this.#callSize < this.#batch ? Math.min(free, this.#callSize) : free;
+    return this.#pacer.available(tick, most);
   }
 
   #freeSlots(): number {
-    return (this.#isFirstAnswered ? this.#concurrency : 1) - this.#underWay;
+    return (this.#isFirstAnswered ? this.#slots : 1) - this.#underWay;
   }
 
   /** What is left of the slots must not make a call of its own for a part of a batch. */
@@ -357,7 +364,7 @@ class Run {
       for (const { row } of rows) this.#answered.push({ seq: row.seq, state: 'queued', uncounted: true });
       return;
     }
-    for (let from = 0; from < rows.length; from += this.#batch) this.#send(rows.slice(from, from + this.#batch));
+    for (let from = 0; from < rows.length; from += this.#callSize) this.#send(rows.slice(from, from + this.#callSize));
   }
 
   #send(rows: readonly StartingRow[]): void {
@@ -375,7 +382,8 @@ class Run {
       metadata: rowMetadata({ campaign: id, seq: row.seq }),
       isReply: mode === 'interactive',
     }));
-    void this.#limit(() => provider.send(messages, onWire))
+    void provider
+      .send(messages, onWire)
       // A provider must not throw; if one does, the messages may be out.
       .catch((error: unknown): Outcome[] => {
         const name = error instanceof Error ? error.name : 'Error';
@@ -384,6 +392,8 @@ class Run {
       .then((outcomes) => {
         for (const ticket of tickets) this.#pacer.answered(ticket, clock.monotonic());
         this.#isFirstAnswered = true;
+        const isDivided = outcomes.some((outcome) => outcome.kind === 'retryable' && outcome.inSmallerCalls);
+        this.#callSize = isDivided ? Math.ceil(rows.length / 2) : Math.min(this.#batch, 2 * this.#callSize);
         rows.forEach(({ row }, index) => {
           const outcome = outcomes[index] ?? unknownOutcome('The provider gave no outcome.');
           if (outcome.load !== undefined) this.#pacer.slowTo(paceShare(outcome.load));
@@ -420,6 +430,7 @@ class Run {
         this.#stop ??= { state: 'stopped', stop: this.#stopFor(outcome.stop, outcome.error) };
         return { seq, state: 'queued', error: outcome.error, uncounted: true };
       case 'retryable':
+        if (outcome.inSmallerCalls) return { seq, state: 'queued', error: outcome.error, uncounted: true };
         if (outcome.pauseMs !== undefined) {
           this.#pause(outcome.pauseMs, outcome.error);
           return { seq, state: 'queued', error: outcome.error, uncounted: true };

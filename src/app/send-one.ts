@@ -108,7 +108,8 @@ export async function sendOne(
   }
   for await (const [row] of store.messages({ campaign })) {
     if (row === undefined || row.state === 'queued' || row.state === 'started') break;
-    const { state, messageId, error } = row;
+    const { state, reason, messageId, error } = row;
+    if (state === 'skipped' && reason !== 'cancelled') return { kind: 'left_out' };
     return { kind: 'tried', campaign, state, messageId, error: stop?.error ?? error, stop: stop?.cause ?? null };
   }
   throw new Error(`Campaign ${campaign} has no row that is settled`);

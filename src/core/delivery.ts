@@ -52,7 +52,8 @@ export type Outcome = { load?: number } & (
   | { kind: 'sent'; messageId: string }
   /** `optedOut`: the person does not wish to be written to by this account any more. */
   | { kind: 'rejected'; error: DeliveryError; optedOut?: true }
-  | { kind: 'retryable'; error: DeliveryError; pauseMs?: number }
+  /** `inSmallerCalls`: a call for several was refused as a whole, and it may be another's message in it that is at fault. */
+  | { kind: 'retryable'; error: DeliveryError; pauseMs?: number; inSmallerCalls?: true }
   | { kind: 'unknown'; error: DeliveryError }
   /**
    * Surely not accepted, and nobody else's would be: the row stays queued and the run ends. With `content` it may be this

@@ -8,10 +8,15 @@
  *   longer than the fastest answer its answer took bounds how long it was held up.
  */
 
-import type { Template } from './template.js';
+import type { Channel, Template } from './template.js';
 
 /** Messages a second above which a Messenger Page is cut off. */
 export const PAGE_LIMIT = 40;
+
+/** The highest pace at which an account may send at all, through whichever service; the sandbox shows what happens above it. */
+export function highestPace({ provider, channel }: { provider: string; channel: Channel }): number {
+  return provider !== 'sandbox' && channel === 'messenger' ? PAGE_LIMIT : Infinity;
+}
 /** Audio and video are taken more slowly (Messenger Platform, rate limiting: 10 calls a second). */
 const HEAVY_MEDIA_LIMIT = 10;
 

@@ -96,11 +96,29 @@ const ERRORS: Record<string, ErrorRow> = {
   '100/2018074': stop('content', 'The attachment belongs to somebody else.', CHECK_CONTENT),
   '100/2018109': stop('content', 'The attachment is too large.', CHECK_CONTENT),
   '100/2018294': stop('content', 'The video took too long to fetch.', CHECK_CONTENT),
+  // Reported by a public project (vlab-research, utility messages, April 2026); on no page of Meta's.
+  '100/1893029': stop(
+    'content',
+    'A postback button of the registered template lacks its payload.',
+    'Compare the buttons with `pagecast template pull`. Where only some payloads of a template have a variable, hand it in under a new name with one in each.',
+  ),
+  // The same project met it when a template was handed in.
+  '100/2018416': stop(
+    'content',
+    'A registered template has a button of the type QUICK_REPLY, which Messenger does not take.',
+    'Make its buttons links or postbacks, and hand it in under a new name.',
+  ),
   '100/2534015': stop('content', 'Instagram does not take this message.', CHECK_CONTENT),
   '100': stop(
     'content',
     'The platform does not take this message (a retired message tag or an expired notification token gives this error, too).',
     CHECK_CONTENT,
+  ),
+  // Not the platform's own code: the provider has found out what its 100 without a subcode is about.
+  '100/appsecret': stop(
+    'token',
+    'The app secret of the account is missing, or does not fit its access token.',
+    "Set `appSecret:` of the account in pagecast.yaml to the secret of the token's app, see `pagecast account verify`, then resume the campaign.",
   ),
   '102': stop('token', 'The session of the access token has ended.', CHECK_TOKEN),
   '104': stop('token', 'The platform has not been shown an access token.', CHECK_TOKEN),

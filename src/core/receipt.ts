@@ -1,5 +1,5 @@
 /** Receipts: what a service says of a message after it has accepted it, and which of several stands. */
-import { explainError, type DeliveryError, type ReceiptKind } from './delivery.js';
+import { explainError, type DeliveryError, type ReceiptKind, type RowState } from './delivery.js';
 
 /** A receipt as a row keeps it. */
 export interface KeptReceipt {
@@ -25,6 +25,24 @@ export function standsAgainst(found: KeptReceipt, kept: KeptReceipt | null): boo
   if (found.kind !== kept.kind) return RANK[found.kind] > RANK[kept.kind];
   if (found.at !== kept.at) return found.at < kept.at;
   return reason(found) < reason(kept);
+}
+
+/**
+ * Whether a row that was attempted is `sent` by a receipt that names it: the service had accepted the message, also one that it
+ * could not deliver. A row that failed is taken for sent only when something better is told of it, because a service may also
+ * push the failure that it had answered with.
+ * @param kind null where the receipt says only that the message was accepted
+ */
+export function settlesRow(kind: ReceiptKind | null, state: RowState): boolean {
+  if (state === 'failed') return kind !== 'undelivered';
+  return state === 'unknown' || state === 'queued' || state === 'skipped';
+}
+
+/** Whether the reason is that the person does not wish to be written to by this account any more. */
+export function tellsOptOut(error: DeliveryError | null): boolean {
+  if (error === null) return false;
+  const met = explainError(error.code).class;
+  return met.kind === 'rejected' && met.optedOut === true;
 }
 
 /** What it means that a message was not delivered. @param code as in DeliveryError; empty where no reason was given */

@@ -178,7 +178,10 @@ export function registeredMismatch(session: Template, registered: Template): str
   return usedVariables(registered).flatMap(({ name }) => (held.has(name) ? [] : [name]));
 }
 
-/** A button of a registered template that takes a value: two fixed texts, and what is sent to stand between them. */
+/**
+ * A button of a registered template that takes a value: two fixed texts, and what is sent to stand between them. The platform
+ * keeps the fixed texts with one placeholder between, so several variables are sent as one value, with what stands between.
+ */
 export interface ButtonPlace {
   before: string;
   /** Template text: one variable, or from the first one to the last. */
@@ -596,6 +599,9 @@ function contentFaults(template: Template): Finding[] {
   return findings;
 }
 
+/** The beginning of a web address up to where the name of its site has ended. */
+const WITH_WHOLE_SITE = /^https?:\/\/[^/?#]+[/?#]/i;
+
 /**
  * Why the platform would not approve a registered template (utility-messages, "Common Template Rejection Reasons"). How
  * many variables a text may have for its length is not said there.
@@ -609,7 +615,8 @@ function approvalFaults(template: Template): Finding[] {
     }
   }
   template.buttons.forEach((button, index) => {
-    if (button.type !== 'web_url' || buttonPlace(button)?.before !== '') return;
+    const place = button.type === 'web_url' ? buttonPlace(button) : null;
+    if (place === null || WITH_WHOLE_SITE.test(place.before)) return;
     const part = `buttons[${index}].url`;
     findings.push(finding('LINK_WITHOUT_START', { part }, { column: part }));
   });

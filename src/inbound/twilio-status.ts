@@ -4,6 +4,7 @@
  * Source: Twilio, "Track the message status of outbound messages", and "Outbound Message" of its event types.
  */
 import type { ReceiptKind } from '../core/delivery.js';
+import { readRowMetadata } from '../core/metadata.js';
 import { PHONE, PLATFORM_ID } from '../core/user-id.js';
 import type { Receipt } from '../ports.js';
 import { readMessageId, readReason, readTime, shown, type Misread } from './log-fields.js';
@@ -11,11 +12,18 @@ import { readMessageId, readReason, readTime, shown, type Misread } from './log-
 /** Gives the value of a parameter; undefined where there is none. */
 export type TwilioParameters = (name: string) => unknown;
 
-/** The parameters of a callback's form body; null for a line that is none. */
+const FORM_LINE = /^(?:(?:https?:\/)?\/[^\s?]*(?:\?(\S*))?\s+)?(\S+)$/;
+
+/**
+ * The parameters of a callback's form body, and those of the address that it came to where this stands before it:
+ * `/twilio?campaign=…&seq=… MessageSid=…`. Null for a line that is none.
+ */
 export function twilioForm(line: string): TwilioParameters | null {
-  if (!/^\S*$/.test(line.trim()) || !/(?:^|&)(?:Message|Sms)Sid=/.test(line.trim())) return null;
-  const form = new URLSearchParams(line.trim());
-  return (name) => form.get(name) ?? undefined;
+  const [, query = '', body = ''] = FORM_LINE.exec(line.trim()) ?? [];
+  if (!/(?:^|&)(?:Message|Sms)Sid=/.test(body)) return null;
+  const form = new URLSearchParams(`${query}&${body}`);
+  // The body comes after the query, and what was added to the query after what stood there.
+  return (name) => form.getAll(name).at(-1);
 }
 
 /** What a parameter of a callback is called in an event. */
@@ -84,18 +92,26 @@ export function readTwilioStatus(
   const at = time === undefined ? now : readTime(time, 'timestamp');
   if (typeof at !== 'number') return at;
   const to = address(parameter('To'));
+  // The message id alone says enough.
+  const userId = to !== null && (PHONE.test(to) || PLATFORM_ID.test(to)) ? to : null;
   return {
     accountId: address(parameter('From')),
     receipt: {
       messageId,
-      // The message id alone says enough.
-      userId: to !== null && (PHONE.test(to) || PLATFORM_ID.test(to)) ? to : null,
-      campaign: null,
+      userId,
+      campaign: userId === null ? null : campaignOf(parameter),
       kind: kind === 'accepted' ? null : kind,
       at,
       error: kind === 'undelivered' ? readReason('twilio', parameter('ErrorCode'), parameter('ErrorMessage')) : null,
     },
   };
+}
+
+/** The campaign that the address of the callback names, as `statusCallback` was given it; null for what names no row. */
+function campaignOf(parameter: TwilioParameters): string | null {
+  const [campaign, seq] = [parameter('campaign'), parameter('seq')];
+  if (typeof campaign !== 'string' || (typeof seq !== 'string' && typeof seq !== 'number')) return null;
+  return readRowMetadata(`pagecast/${campaign}/${seq}`)?.campaign ?? null;
 }
 
 /** A number as it is, or without the channel that stands before it: `messenger:7642925849053947`. */

@@ -21,6 +21,8 @@ export interface WindowLogOptions {
   now: number;
   /** Page or Instagram account id: webhook events of other accounts are left out (and counted). */
   accountId?: string;
+  /** Under which Instagram's webhooks name an account that itself goes by the id of its Page. */
+  instagramId?: string;
 }
 
 export type LineCode =
@@ -241,9 +243,8 @@ class LogReader {
   #webhook(body: unknown, problem: Tell): void {
     const { openers, echoes, ignored } = readMetaEvents(body);
     for (const [kind, count] of Object.entries(ignored) as [IgnoredKind, number][]) this.#ignore(kind, count);
-    const { accountId } = this.#options;
     for (const { accountId: account, ...echo } of echoes) {
-      if (accountId === undefined || account === accountId) this.#batch.echoes.push(echo);
+      if (this.#isOwn(account)) this.#batch.echoes.push(echo);
     }
     for (const { accountId: account, ...event } of openers) this.#ofAccount(account, event, problem);
   }
@@ -259,13 +260,17 @@ class LogReader {
   }
 
   #ofAccount(account: string, event: OpenerEvent, problem: Tell): void {
-    const { accountId } = this.#options;
-    if (accountId !== undefined && account !== accountId) {
+    if (!this.#isOwn(account)) {
       this.#ignore('other_account', 1);
       const others = this.#batch.otherAccounts;
       if (others.length < MANY_ACCOUNTS && !others.includes(account)) others.push(account);
     } else if (this.#isFuture(event.openedAt)) problem('TIME_IN_FUTURE', IN_FUTURE);
     else this.#batch.events.push(event);
+  }
+
+  #isOwn(account: string): boolean {
+    const { accountId, instagramId } = this.#options;
+    return accountId === undefined || account === accountId || account === instagramId;
   }
 
   #ignore(kind: PassedOver, count: number): void {

@@ -12,16 +12,18 @@ import type * as openApiUtil from '@alicloud/openapi-util';
 import { explainError, type DeliveryError } from '../core/delivery.js';
 import { Failure } from '../core/failure.js';
 import type { Clock } from '../ports.js';
+import type { Reply, Transport } from './http.js';
+import type { PrivateParts, Redactor } from './redaction.js';
 import {
   DEFAULT_PAUSE_MS,
+  errorOutcome,
   faultOutcome,
   isListed,
   isRecord,
+  notTakenUp,
   parseObject,
-  UNREACHABLE_PAUSE_MS,
   type NotSent,
-} from './graph-reply.js';
-import type { PrivateParts, Redactor, Reply, Transport } from './http.js';
+} from './service-reply.js';
 
 /** The three packages of the SDK, as CommonJS gives them. */
 export interface CamsSdk {
@@ -127,7 +129,9 @@ export function createCamsCall(sdk: CamsSdk, access: CamsAccess): CamsCall {
     const reply = await transport.post(path, { headers, body, timeoutMs, onWire });
     if ('fault' in reply) return faultOutcome(reply);
     return answerOf(reply, (words) =>
-      redact(words.slice(0, LONGEST_WORDS), ...people.map((parts) => inEveryForm(parts, encode))),
+      words.length > LONGEST_WORDS
+        ? `(${words.length} characters, which are not shown)`
+        : redact(words, ...people.map((parts) => inEveryForm(parts, encode))),
     );
   };
 }
@@ -216,7 +220,7 @@ function signed(
 
 // ------------------------------------------------------------------------------------------------- a reply → an answer
 
-/** Longer words are cut before they are searched for what is private: of some hundred thousand texts a reply may be about. */
+/** Longer words would take too long to be searched for what is private: a reply may be about some hundred thousand texts. */
 const LONGEST_WORDS = 4000;
 
 /** A reply may repeat what was sent as it was on the wire. */
@@ -231,12 +235,6 @@ function inEveryForm({ userId, texts }: PrivateParts, encode: (text: string) => 
   return { userId, texts: [...new Set(forms)] };
 }
 
-/**
- * Statuses by which a server says that it did not take the request up. Without a code of CAMS they come from something on the
- * way (a proxy, a wrong address), and nothing was sent.
- */
-const NOT_TAKEN_UP = new Set([301, 307, 308, 404, 405, 407, 414, 421, 429, 431]);
-
 /** @param redact makes the service's words fit to be shown */
 function answerOf(reply: Reply, redact: (words: string) => string): Answer {
   const { status } = reply;
@@ -245,18 +243,16 @@ function answerOf(reply: Reply, redact: (words: string) => string): Answer {
   const refusal = code === null || code === 'OK' ? null : errorOf(code, body, redact);
   if (status >= 500) {
     // The messages may be out before a server falls over, whatever it says. Only limits and keys are looked at before.
-    const outcome = refusal && isListed(refusal.code) ? outcomeOf(refusal) : null;
+    const outcome = refusal && isListed(refusal.code) ? errorOutcome(refusal, DEFAULT_PAUSE_MS) : null;
     if (outcome && (outcome.kind === 'stopped' || outcome.kind === 'retryable')) return outcome;
     return unknown('SERVER_ERROR', `CAMS answered with HTTP status ${status}.`, refusal);
   }
-  if (refusal) return outcomeOf(refusal);
+  if (refusal) return errorOutcome(refusal, DEFAULT_PAUSE_MS);
   if (code === 'OK' && status >= 200 && status < 300) return { body };
-  if (code === null && NOT_TAKEN_UP.has(status)) {
-    const message = `HTTP status ${status} came from something other than CAMS; nothing was sent.`;
-    const pauseMs = status === 429 ? DEFAULT_PAUSE_MS : UNREACHABLE_PAUSE_MS;
-    return { kind: 'retryable', error: { code: 'CONNECTION_REFUSED', message }, pauseMs };
-  }
-  return unknown('REPLY_UNREADABLE', `The answer (HTTP status ${status}) is not that of CAMS.`, null);
+  return (
+    (code === null ? notTakenUp(status, 'CAMS') : null) ??
+    unknown('REPLY_UNREADABLE', `The answer (HTTP status ${status}) is not that of CAMS.`, null)
+  );
 }
 
 function unknown(code: string, what: string, refusal: DeliveryError | null): NotSent {
@@ -282,18 +278,4 @@ function errorOf(code: string, body: Record<string, unknown>, redact: (words: st
     message: isAboutKey ? meaning : redact(typeof words === 'string' ? words : ''),
     ...(typeof trace === 'string' && /^[\w-]{1,64}$/.test(trace) && { traceId: trace }),
   };
-}
-
-function outcomeOf(error: DeliveryError): NotSent {
-  const { class: met } = explainError(error.code);
-  switch (met.kind) {
-    case 'rejected':
-    case 'retryable':
-    case 'unknown':
-      return { kind: met.kind, error };
-    case 'pause':
-      return { kind: 'retryable', error, pauseMs: DEFAULT_PAUSE_MS };
-    case 'stop':
-      return { kind: 'stopped', error, stop: met.cause };
-  }
 }

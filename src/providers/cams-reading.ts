@@ -6,9 +6,10 @@
 import { explainError } from '../core/delivery.js';
 import type { Button } from '../core/template.js';
 import type { AccountCheck, CallFailure, PlatformTemplate, TemplatesRead } from '../ports.js';
+import { accountCheck } from './account-check.js';
 import type { CamsCall } from './cams-calls.js';
-import { isRecord, type NotSent } from './graph-reply.js';
-import type { Redactor } from './http.js';
+import type { Redactor } from './redaction.js';
+import { callFailure, isRecord, unreadable, type NotSent } from './service-reply.js';
 
 /** The only size of a page that is documented: what is given without one. */
 const PAGE_SIZE = 10;
@@ -33,7 +34,7 @@ export async function readTemplates(call: CamsCall, place: Place, name: string |
         }),
       ),
     );
-    if (!('body' in page)) return failureOf(page);
+    if (!('body' in page)) return callFailure(page);
     const { ListTemplate: list = [], Total: total } = page.body;
     if (!Array.isArray(list)) return unreadable('The answer holds no list of templates.');
     for (const item of list as unknown[]) {
@@ -73,14 +74,14 @@ async function readTemplate(
   { spaceId, redact }: Place,
   { name, language, code, type, node }: Listed,
 ): Promise<PlatformTemplate | CallFailure> {
-  const reason = word(node['Reason']);
+  const reason = typeof node['Reason'] === 'string' ? redact(node['Reason'].trim()) : '';
   const head = {
     name,
     language,
     code,
     status: statusOf(word(node['AuditStatus'])),
     category: word(node['Category']) || null,
-    reason: reason === '' ? null : redact(reason),
+    reason: reason === '' ? null : reason,
   };
   if (type === 'WHATSAPP' || type === 'VIBER') {
     return { ...head, ...finished(newDraft(`its type: it is a template for ${type}`)) };
@@ -91,7 +92,7 @@ async function readTemplate(
     ),
   );
   if (!('body' in detail)) {
-    const failure = failureOf(detail);
+    const failure = callFailure(detail);
     // What is wrong with one template says nothing of the others.
     if (failure.stop !== undefined || failure.pauseMs !== undefined || detail.kind === 'unknown') return failure;
     return { ...head, ...finished(newDraft(`its parts, which CAMS does not show [${failure.error.code}]`)) };
@@ -211,23 +212,9 @@ function refuse(draft: Draft, what: string): void {
   draft.unsupported ??= what;
 }
 
-/** A short text; empty for whatever is none. */
+/** A short text without control characters; empty for whatever is none. */
 function word(value: unknown): string {
-  return typeof value === 'string' && value.length <= 500 ? value.trim() : '';
-}
-
-function failureOf(answer: NotSent): CallFailure {
-  const { error } = answer;
-  if (answer.kind === 'retryable' && answer.pauseMs !== undefined) {
-    return { kind: 'failed', error, pauseMs: answer.pauseMs };
-  }
-  // What is wrong with one question is nothing that concerns the account.
-  if (answer.kind === 'stopped' && answer.stop !== 'content') return { kind: 'failed', error, stop: answer.stop };
-  return { kind: 'failed', error };
-}
-
-function unreadable(message: string): CallFailure {
-  return { kind: 'failed', error: { code: 'REPLY_UNREADABLE', message } };
+  return typeof value === 'string' && value.length <= 500 && !/\p{Cc}/u.test(value.trim()) ? value.trim() : '';
 }
 
 // ------------------------------------------------------------------------------------------------- does the account work
@@ -249,13 +236,13 @@ export async function verifyAccount(
   return [
     REACHED,
     KEY_KNOWN,
-    check('permissions', 'ok', `The AccessKey may read the templates of ${spaceId}.`),
-    check(
+    accountCheck('permissions', 'ok', `The AccessKey may read the templates of ${spaceId}.`),
+    accountCheck(
       'permissions',
       'unknown',
       'Whether it may send shows with the first message: it needs cams:SendChatappMessage and cams:SendChatappMassMessage.',
     ),
-    check('identity', 'unknown', `CAMS does not tell whether ${accountId} is an account of ${spaceId}.`),
+    accountCheck('identity', 'unknown', `CAMS does not tell whether ${accountId} is an account of ${spaceId}.`),
   ];
 }
 
@@ -266,29 +253,19 @@ function refusedChecks(refused: NotSent, spaceId: string): AccountCheck[] {
     const isLimit = refused.kind === 'retryable' && code !== 'CONNECTION_REFUSED';
     const detail = `CAMS gave no answer of use: ${message} [${code}]`;
     const hint = isLimit ? advice : 'Check the network and `url:` of the account, and try again.';
-    return [check('reachable', 'failed', detail, hint, isLimit ? 'rate_limit' : 'network')];
+    return [accountCheck('reachable', 'failed', detail, hint, isLimit ? 'rate_limit' : 'network')];
   }
-  if (refused.stop === 'token') return [REACHED, check('token', 'failed', meaning, advice, 'token')];
+  if (refused.stop === 'token') return [REACHED, accountCheck('token', 'failed', meaning, advice, 'token')];
   if (refused.stop === 'permission') {
-    return [REACHED, KEY_KNOWN, check('permissions', 'failed', `${meaning} [${code}]`, advice, 'permission')];
+    return [REACHED, KEY_KNOWN, accountCheck('permissions', 'failed', `${meaning} [${code}]`, advice, 'permission')];
   }
   const hint = 'Compare `spaceId:` of the account in pagecast.yaml with the console of CAMS.';
   return [
     REACHED,
     KEY_KNOWN,
-    check('identity', 'failed', `CAMS does not show ${spaceId}: ${message} [${code}]`, hint, 'permission'),
+    accountCheck('identity', 'failed', `CAMS does not show ${spaceId}: ${message} [${code}]`, hint, 'permission'),
   ];
 }
 
-function check(
-  about: AccountCheck['about'],
-  state: AccountCheck['state'],
-  detail: string,
-  hint = '',
-  stop?: AccountCheck['stop'],
-): AccountCheck {
-  return { about, state, detail, hint, ...(stop !== undefined && { stop }) };
-}
-
-const REACHED = check('reachable', 'ok', 'CAMS answers.');
-const KEY_KNOWN = check('token', 'ok', 'The AccessKey is known, and its secret belongs to it.');
+const REACHED = accountCheck('reachable', 'ok', 'CAMS answers.');
+const KEY_KNOWN = accountCheck('token', 'ok', 'The AccessKey is known, and its secret belongs to it.');

@@ -13,7 +13,9 @@ import { PLATFORM_ID } from '../core/user-id.js';
 import type { Clock, OutgoingMessage, Provider } from '../ports.js';
 import { createCamsCall, installedSdk, openSdk, type CamsCall, type CamsSdk } from './cams-calls.js';
 import { readTemplates, verifyAccount } from './cams-reading.js';
-import { createRedactor, createTransport, type PrivateParts, type ProxySettings } from './http.js';
+import { createTransport, type ProxySettings } from './http.js';
+import { createRedactor, privateParts } from './redaction.js';
+import { fitsHeader, serviceUrl, type ServiceUrl } from './service-url.js';
 
 export interface CamsConfig {
   /** Such as `https://cams.ap-southeast-1.aliyuncs.com`. Plain http is taken for loopback only. */
@@ -41,9 +43,9 @@ const DEFAULT_CONNECTIONS = 32;
  * @throws Failure CONFIG_INVALID, PROVIDER_UNAVAILABLE
  */
 export function createCamsProvider(config: CamsConfig, clock: Clock, load: () => CamsSdk = installedSdk): Provider {
-  const { origin, host } = endpoint(config);
+  const { origin, host, proxy } = endpoint(config);
   const { accountId, spaceId, accessKeyId, accessKeySecret, timeoutMs = DEFAULT_TIMEOUT_MS } = config;
-  const { connections = DEFAULT_CONNECTIONS, proxy } = config;
+  const { connections = DEFAULT_CONNECTIONS } = config;
   const sdk = openSdk(load);
   const transport = createTransport(origin, { connections, proxy }, clock);
   const redact = createRedactor([accessKeySecret, accessKeyId]);
@@ -52,7 +54,8 @@ export function createCamsProvider(config: CamsConfig, clock: Clock, load: () =>
   const senders = { call, sender, clock };
 
   return {
-    capabilities: { registeredTemplates: false, lookup: false, maxBatch: MAX_BATCH },
+    // Only templates that CAMS keeps can go to several in one call.
+    capabilities: { registeredTemplates: false, lookup: false, maxBatch: ({ cams }) => (cams ? MAX_BATCH : 1) },
     async send(batch, onWire) {
       const template = sharedTemplate(batch);
       if (template !== null && batch.length > 1) return sendMany(senders, template, batch, onWire);
@@ -64,31 +67,22 @@ export function createCamsProvider(config: CamsConfig, clock: Clock, load: () =>
   };
 }
 
-/** @returns where CAMS is */
-function endpoint(config: CamsConfig): { origin: string; host: string } {
-  const invalid = (what: string, hint = ''): Failure => new Failure('CONFIG_INVALID', what, hint);
-  if (!URL.canParse(config.baseUrl)) throw invalid('The base URL of the account is not a web address.');
-  const { protocol, hostname, origin, host, pathname } = new URL(config.baseUrl);
-  const loopback = /^(localhost|\[::1\]|127\.\d+\.\d+\.\d+)$/.test(hostname);
-  if (protocol !== 'https:' && !(protocol === 'http:' && loopback)) {
-    throw invalid(
-      'The base URL of the account must begin with https://.',
-      'Plain http is taken for this machine only: messages would travel in the open.',
-    );
-  }
+function endpoint(config: CamsConfig): ServiceUrl {
+  const invalid = (what: string): Failure => new Failure('CONFIG_INVALID', what);
+  const service = serviceUrl(config.baseUrl, config.proxy, 'messages');
   // The path is a part of what is signed.
-  if (pathname !== '/') throw invalid('The base URL of the account must not have a path.');
+  if (service.path !== '') throw invalid('The base URL of the account must not have a path.');
   if (config.channel === 'sms') throw invalid('The cams provider sends on messenger and instagram, not on sms.');
   if (!PLATFORM_ID.test(config.accountId)) throw invalid('The id of the account is not an id of the platform.');
   for (const [what, key] of [
     ['id', config.accessKeyId],
     ['secret', config.accessKeySecret],
   ] as const) {
-    if (!/^[\x21-\x7e]+$/.test(key)) {
+    if (!fitsHeader(key)) {
       throw invalid(`The AccessKey ${what} is empty or holds white space or other characters that none has.`);
     }
   }
-  return { origin, host };
+  return service;
 }
 
 // ------------------------------------------------------------------------------------------------- messages → a call
@@ -111,30 +105,10 @@ function sharedTemplate(batch: readonly OutgoingMessage[]): KeptTemplate | null 
   return first && isShared ? first : null;
 }
 
-/**
- * A call that is refused because of one person's parameters is refused for all in it, so it is divided until that person
- * stands alone. Only these codes say that the call was looked at and nothing of it done.
- */
-async function sendMany(
-  senders: Senders,
-  template: KeptTemplate,
-  batch: readonly OutgoingMessage[],
-  onWire: (() => void) | undefined,
-): Promise<Outcome[]> {
-  const [first] = batch;
-  if (first && batch.length === 1) return [await sendOne(senders, first, onWire)];
-  const outcomes = await sendTogether(senders, template, batch, onWire);
-  const [outcome] = outcomes;
-  const isRefused = outcome?.kind === 'rejected' || (outcome?.kind === 'stopped' && outcome.stop === 'content');
-  if (!isRefused || !outcome.error.code.startsWith('cams:InvalidParameter.')) return outcomes;
-  const half = Math.ceil(batch.length / 2);
-  return [
-    ...(await sendMany(senders, template, batch.slice(0, half), onWire)),
-    ...(await sendMany(senders, template, batch.slice(half), onWire)),
-  ];
-}
+/** What is wrong with the template as such is wrong for everybody. */
+const OF_THE_TEMPLATE = ['cams:TemplateNotFound', 'cams:DetailError.TemplateNotExist'];
 
-async function sendTogether(
+async function sendMany(
   { call, sender, clock }: Senders,
   { code, language }: KeptTemplate,
   batch: readonly OutgoingMessage[],
@@ -163,6 +137,11 @@ async function sendTogether(
     ...answer.error,
     message: `A call for ${batch.length} people: ${answer.error.message}`,
   };
+  const isRefused = answer.kind === 'rejected' || (answer.kind === 'stopped' && answer.stop === 'content');
+  // Nothing of it was done, and whom of them it is about is not said: in a call of their own each has an answer of their own.
+  if (isRefused && !OF_THE_TEMPLATE.includes(answer.error.code)) {
+    return batch.map(() => ({ kind: 'retryable', error, inSmallerCalls: true }));
+  }
   return batch.map(() => ({ ...answer, error }));
 }
 
@@ -228,18 +207,18 @@ function plainContent(
   { text, media, buttons, quickReplies, cards, registered }: Message,
   channelType: string,
 ): { type: 'message'; messageType: string; content: string } | string {
-  const foreign = registered
-    ? 'a template that is registered with Meta; CAMS sends its own, by the code under `cams:`'
-    : cards
-      ? 'cards'
-      : buttons.length > 0
-        ? 'buttons'
-        : quickReplies.length > 0
-          ? 'quick replies'
-          : media?.type === 'file' && channelType === 'instagram'
-            ? 'a file on Instagram'
-            : null;
-  if (foreign !== null) return `CAMS documents no form for ${foreign}.`;
+  const foreign: [isThere: boolean, what: string][] = [
+    [
+      registered !== undefined,
+      'a template that is registered with Meta; CAMS sends its own, by the code under `cams:`',
+    ],
+    [cards !== undefined, 'cards'],
+    [buttons.length > 0, 'buttons'],
+    [quickReplies.length > 0, 'quick replies'],
+    [media?.type === 'file' && channelType === 'instagram', 'a file on Instagram'],
+  ];
+  const found = foreign.find(([isThere]) => isThere);
+  if (found) return `CAMS documents no form for ${found[1]}.`;
   if ((text === undefined) === (media === undefined)) return 'CAMS takes either text or one media file.';
   if (media === undefined) return { type: 'message', messageType: 'text', content: JSON.stringify({ text }) };
   return {
@@ -247,20 +226,4 @@ function plainContent(
     messageType: media.type === 'file' ? 'document' : media.type,
     content: JSON.stringify({ link: media.url }),
   };
-}
-
-/** What must not stand in an error, though CAMS may repeat it there. */
-function privateParts({ userId, message, metadata }: OutgoingMessage): PrivateParts {
-  const { text, media, buttons, quickReplies, cams } = message;
-  const texts = [
-    text,
-    media?.url,
-    ...buttons.flatMap((button) =>
-      button.type === 'postback' ? [button.title, button.payload] : [button.title, button.url],
-    ),
-    ...quickReplies.flatMap((reply) => [reply.title, reply.payload]),
-    ...Object.values(cams?.parameters ?? {}),
-    metadata,
-  ];
-  return { userId, texts: texts.filter((part) => part !== undefined) };
 }

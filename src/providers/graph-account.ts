@@ -5,8 +5,9 @@
 import { explainError } from '../core/delivery.js';
 import type { AccountCheck, CallFailure } from '../ports.js';
 import { graphTime, pathPart, textId, type GraphAccess, type GraphCalls } from './graph-calls.js';
-import { accountLoad, isRecord, regainMs } from './graph-reply.js';
+import { accountLoad, regainMs } from './graph-reply.js';
 import type { Reply } from './http.js';
+import { isRecord } from './service-reply.js';
 
 const DAY_MS = 86_400_000;
 /** A token that ends within a week is worth a word: a new one takes a person and a sign-in. */

@@ -4,18 +4,20 @@
  */
 import type { Channel } from '../core/template.js';
 import type { CallFailure, Clock } from '../ports.js';
+import type { Login } from './graph-message.js';
+import { graphError, graphOutcome } from './graph-reply.js';
+import type { Fault, Reply, Transport } from './http.js';
+import type { Redactor } from './redaction.js';
 import {
+  callFailure,
   DEFAULT_PAUSE_MS,
-  errorOutcome,
   faultOutcome,
-  graphError,
   isListed,
   isRecord,
+  parseList,
   parseObject,
-  type NotSent,
-} from './graph-reply.js';
-import type { Login } from './graph-message.js';
-import type { Fault, Redactor, Reply, Transport } from './http.js';
+  unreadable,
+} from './service-reply.js';
 
 /** What the calls take over from the provider that makes them. */
 export interface GraphAccess {
@@ -52,7 +54,7 @@ export function createGraphCalls({ root, transport, timeoutMs, token, proof, red
   const authorization = `Bearer ${token}`;
   const answer = (result: Reply | Fault, userId = ''): Answer =>
     'fault' in result
-      ? failureOf(faultOutcome(result))
+      ? callFailure(faultOutcome(result))
       : readReply(result, (words) => redact(words, { userId, texts: [] }));
 
   return {
@@ -77,7 +79,7 @@ export function createGraphCalls({ root, transport, timeoutMs, token, proof, red
       const result = await transport.post(`${root}/`, { headers, body: form.toString(), timeoutMs });
       const whole = answer(result);
       if ('fault' in result || ('error' in whole && whole.error.code !== 'REPLY_UNREADABLE')) return whole;
-      const [entry] = listOf(result.body);
+      const [entry] = parseList(result.body) ?? [];
       if (!isRecord(entry) || typeof entry['code'] !== 'number' || typeof entry['body'] !== 'string') {
         return unreadable('The platform did not finish the only part of a batch.');
       }
@@ -88,9 +90,10 @@ export function createGraphCalls({ root, transport, timeoutMs, token, proof, red
 
 function readReply(reply: Reply, redact: (words: string) => string): Answer {
   const { status, headers } = reply;
-  const body = parseObject(quoteLongNumbers(reply.body));
+  // Only what is JSON: in anything else an open quote would be searched for its end again and again.
+  const body = parseObject(reply.body) && parseObject(quoteLongNumbers(reply.body));
   const error = body === null ? null : graphError(body);
-  if (error && (status < 500 || isListed(error.code))) return failureOf(errorOutcome(error, reply, redact));
+  if (error && (status < 500 || isListed(error.code))) return callFailure(graphOutcome(error, reply, redact));
   if (error === null && body !== null && body['error'] === undefined && status >= 200 && status < 300) {
     return { node: body, headers };
   }
@@ -102,16 +105,6 @@ function readReply(reply: Reply, redact: (words: string) => string): Answer {
   return unreadable(`The answer (HTTP status ${status}) is not the platform's.`);
 }
 
-/** What is wrong with a message's content is nothing that concerns the account. */
-function failureOf(outcome: NotSent): CallFailure {
-  const { error } = outcome;
-  if (outcome.kind === 'retryable' && outcome.pauseMs !== undefined) {
-    return { kind: 'failed', error, pauseMs: outcome.pauseMs };
-  }
-  if (outcome.kind === 'stopped' && outcome.stop !== 'content') return { kind: 'failed', error, stop: outcome.stop };
-  return { kind: 'failed', error };
-}
-
 /** 100/33 says that something is not known to the token: the Page, where it was asked for, else the one thing asked for. */
 export function forOne(failed: CallFailure): CallFailure {
   return failed.error.code === '100/33' ? { kind: 'failed', error: failed.error } : failed;
@@ -121,10 +114,6 @@ export function forOne(failed: CallFailure): CallFailure {
 export function endsAll(failed: CallFailure): boolean {
   const isLost = failed.error.code === 'CONNECTION_LOST' || failed.error.code === 'TIMEOUT';
   return isLost || failed.pauseMs !== undefined || forOne(failed).stop !== undefined;
-}
-
-export function unreadable(message: string, code = 'REPLY_UNREADABLE'): CallFailure {
-  return { kind: 'failed', error: { code, message } };
 }
 
 // ------------------------------------------------------------------------------------------------- what a node holds
@@ -156,10 +145,10 @@ export function graphTime(value: unknown): number | null {
   return Number.isFinite(at) ? at : null;
 }
 
-/** An id as text; null for what is none. */
+/** An id as text; null for what is none, as with a control character in it. */
 export function textId(value: unknown): string | null {
   const text = typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : value;
-  return typeof text === 'string' && text !== '' && text.length <= 500 ? text : null;
+  return typeof text === 'string' && text !== '' && text.length <= 500 && !/\p{Cc}/u.test(text) ? text : null;
 }
 
 /** An id as a part of a path; null for what would lead elsewhere. */
@@ -168,18 +157,9 @@ export function pathPart(value: unknown): string | null {
   return id === null || !/^[\w.$:=-]+$/.test(id) || /^\.+$/.test(id) ? null : encodeURIComponent(id);
 }
 
-/** Puts whole numbers into quotes that parsing would round; what stands inside texts stays as it is. */
+/** Puts whole numbers of a JSON text into quotes that parsing would round; what stands inside texts stays as it is. */
 function quoteLongNumbers(json: string): string {
   return json.replace(/"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g, (found) =>
     /^\d{16,}$/.test(found) ? `"${found}"` : found,
   );
-}
-
-function listOf(json: string): unknown[] {
-  try {
-    const value: unknown = JSON.parse(json);
-    return Array.isArray(value) ? value : [];
-  } catch {
-    return [];
-  }
 }

@@ -1,10 +1,9 @@
 /**
  * A message as the Send API takes it (reference/send-api, May 2026; the pages on templates, April 2026; utility-messages, 13
- * March 2026), and what of it nobody but its recipient should read.
+ * March 2026).
  */
 import type { Button, Message, Parameter } from '../core/template.js';
 import type { OutgoingMessage } from '../ports.js';
-import type { PrivateParts } from './http.js';
 
 /** Whose login the token of an account comes from: it decides which host takes its messages. */
 export type Login = 'facebook' | 'instagram';
@@ -78,19 +77,4 @@ function cardElement({ title, subtitle, image, buttons }: NonNullable<Message['c
 
 function template(template_type: 'button' | 'generic' | 'media', parts: object): object {
   return { attachment: { type: 'template', payload: { template_type, ...parts } } };
-}
-
-/** Everything of a message that its recipient alone should read. */
-export function privateParts({ userId, message, metadata }: OutgoingMessage): PrivateParts {
-  const { text, media, cards = [], buttons, quickReplies, registered } = message;
-  const texts = [text, media?.url, metadata];
-  for (const card of cards) texts.push(card.title, card.subtitle, card.image);
-  for (const button of [...buttons, ...cards.flatMap((card) => card.buttons)]) {
-    texts.push(button.title, button.type === 'web_url' ? button.url : button.payload);
-  }
-  for (const { title, payload } of quickReplies) texts.push(title, payload);
-  for (const parameter of [...(registered?.header ?? []), ...(registered?.parameters ?? [])])
-    texts.push(parameter.text);
-  for (const button of registered?.buttons ?? []) texts.push(button.type === 'URL' ? button.url : button.payload);
-  return { userId, texts: texts.filter((each) => each !== undefined) };
 }

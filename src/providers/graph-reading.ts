@@ -22,13 +22,12 @@ import {
   isCursor,
   pathPart,
   textId,
-  unreadable,
   type Answer,
   type GraphAccess,
   type GraphCalls,
 } from './graph-calls.js';
-import { isRecord } from './graph-reply.js';
 import { createTemplate, readTemplates } from './graph-templates.js';
+import { isRecord, unreadable } from './service-reply.js';
 
 type Reading = Pick<Provider, 'conversation' | 'conversations' | 'templates' | 'createTemplate' | 'verify'>;
 type Node = Record<string, unknown>;

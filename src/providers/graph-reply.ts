@@ -2,21 +2,8 @@
  * What a reply of the Graph API says of the request: its error, what the error means, and how much of its allowance the
  * account has used. Shared by what sends and what reads.
  */
-import { explainError, type Outcome } from '../core/delivery.js';
-import type { Fault, Reply } from './http.js';
-
-/** When the platform limits the account and does not say for how long. */
-export const DEFAULT_PAUSE_MS = 30_000;
-export const UNREACHABLE_PAUSE_MS = 10_000;
-
-export type NotSent = Exclude<Outcome, { kind: 'sent' }>;
-
-export function faultOutcome({ fault, detail }: Fault): NotSent {
-  const error = { code: fault, message: detail };
-  return fault === 'CONNECTION_REFUSED'
-    ? { kind: 'retryable', error, pauseMs: UNREACHABLE_PAUSE_MS }
-    : { kind: 'unknown', error };
-}
+import type { Reply } from './http.js';
+import { DEFAULT_PAUSE_MS, errorOutcome, isRecord, parseObject, type NotSent } from './service-reply.js';
 
 /** What a Graph error envelope says (guides/error-handling). */
 export interface GraphError {
@@ -43,29 +30,14 @@ export function graphError(body: Record<string, unknown>): GraphError | null {
   };
 }
 
-/** Whether core's table has a row for a code; for the others `explainError` gives one and the same answer. */
-export function isListed(code: string): boolean {
-  return explainError(code) !== explainError('');
-}
-
-export function errorOutcome(graph: GraphError, reply: Reply, redact: (words: string) => string): NotSent {
+/** @param redact makes the platform's words fit to be shown */
+export function graphOutcome(graph: GraphError, reply: Reply, redact: (words: string) => string): NotSent {
   const error = {
     code: graph.code,
     message: redact(graph.message),
     ...(graph.traceId !== undefined && { traceId: graph.traceId }),
   };
-  const { class: met } = explainError(graph.code);
-  switch (met.kind) {
-    case 'rejected':
-      return { kind: 'rejected', error, ...(met.optedOut && { optedOut: true }) };
-    case 'retryable':
-    case 'unknown':
-      return { kind: met.kind, error };
-    case 'pause':
-      return { kind: 'retryable', error, pauseMs: regainMs(reply.headers) ?? DEFAULT_PAUSE_MS };
-    case 'stop':
-      return { kind: 'stopped', error, stop: met.cause };
-  }
+  return errorOutcome(error, regainMs(reply.headers) ?? DEFAULT_PAUSE_MS);
 }
 
 /** The longest time until the account may send again; null where the platform gives none. */
@@ -109,17 +81,4 @@ function headerObject(header: string | string[] | undefined): Record<string, unk
 function wholeNumber(value: unknown): string | null {
   const text = typeof value === 'number' || typeof value === 'string' ? String(value) : '';
   return /^\d{1,10}$/.test(text) ? text : null;
-}
-
-export function parseObject(text: string): Record<string, unknown> | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isRecord(value) ? value : null;
-  } catch {
-    return null;
-  }
-}
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -2,10 +2,10 @@
  * Registered templates as the platform keeps them: read into pagecast's own form, and handed in for approval (utility-messages,
  * 13 March 2026; page/message_templates). A placeholder is a name in the one and may be a number in the other.
  */
-import { parseText, type Button, type Template, type TemplateVariable } from '../core/template.js';
+import { buttonPlace, parseText, type Button, type Template, type TemplateVariable } from '../core/template.js';
 import type { CallFailure, PlatformTemplate, TemplateCreated, TemplatesRead } from '../ports.js';
-import { cursorAfter, textId, unreadable, type GraphAccess, type GraphCalls } from './graph-calls.js';
-import { isRecord } from './graph-reply.js';
+import { cursorAfter, textId, type GraphAccess, type GraphCalls } from './graph-calls.js';
+import { isRecord, unreadable } from './service-reply.js';
 
 const FIELDS = 'name,language,status,category,parameter_format,components,rejected_reason';
 const PAGE_SIZE = 100;
@@ -154,27 +154,52 @@ function exampleOf(given: Record<string, unknown>, part: 'header' | 'body', key:
 function readButton(button: Component, draft: Draft): void {
   const type = word(button['type']);
   const { text: title, url, payload, example } = button;
-  if (typeof title !== 'string') {
-    refuse(draft, 'a button without a title');
-  } else if (type === 'POSTBACK') {
+  if (typeof title !== 'string') refuse(draft, 'a button without a title');
+  else if (type === 'POSTBACK') {
     // Where the platform keeps no payload of its own, the title says what was pressed.
-    draft.buttons.push({ type: 'postback', title, payload: typeof payload === 'string' ? payload : title });
+    const place = typeof payload === 'string' ? readPlace(payload, 'a payload', draft) : { text: title };
+    draft.buttons.push({ type: 'postback', title, payload: place.text });
   } else if (type === 'URL' && typeof url === 'string') {
-    const [base = '', placeholder] = url.split(/(\{\{[^{}]*\}\}$)/);
-    const key = placeholder?.slice(2, -2).trim();
-    if (/\{\{|\}\}/.test(base) || (key !== undefined && key !== '1' && !NAME.test(key))) {
-      refuse(draft, 'a web address with a placeholder that is not its end');
-    }
-    if (key === undefined) {
-      draft.buttons.push({ type: 'web_url', title, url });
-      return;
-    }
-    const name = key === '1' ? `button_${draft.buttons.length + 1}` : key;
-    draft.buttons.push({ type: 'web_url', title, url: `${base}{{${name}}}` });
-    const shown: unknown = Array.isArray(example) ? example[0] : example;
-    // An example is seen both as the whole address and as what it ends in.
-    if (typeof shown === 'string') draft.examples[name] = shown.startsWith(base) ? shown.slice(base.length) : shown;
+    const { text, name, before, after } = readPlace(url, 'a web address', draft);
+    if (after) refuse(draft, 'a web address with a placeholder that is not its end');
+    draft.buttons.push({ type: 'web_url', title, url: text });
+    const value = name === undefined ? null : suffixOf(example, before);
+    if (name !== undefined && value !== null) draft.examples[name] = value;
   } else refuse(draft, `a button of the type ${type}`);
+}
+
+interface Place {
+  /** With the placeholder as ours. */
+  text: string;
+  /** The variable; undefined in a text without a placeholder, as is what stands around it. */
+  name?: string;
+  before?: string;
+  after?: string;
+}
+
+/** What a button does, such as `order_id_{{2}}`. Each has one place at most, and numbers there count nothing: samples differ. */
+function readPlace(text: string, what: string, draft: Draft): Place {
+  const [before = '', inner, after = '', ...more] = text.split(/\{\{([^{}]*)\}\}/);
+  if (inner === undefined) return { text };
+  const key = inner.trim();
+  if (more.length > 0) refuse(draft, `${what} with more than one placeholder`);
+  const isNumber = /^[1-9]\d?$/.test(key);
+  if (!isNumber && !NAME.test(key)) refuse(draft, `the placeholder {{${key}}}`);
+  const name = isNumber ? `button_${draft.buttons.length + 1}` : key;
+  return { text: `${before}{{${name}}}${after}`, name, before, after };
+}
+
+/**
+ * The value in the example of a link: `{url_suffix_example: "https://…/1234"}` in the sample of utility-messages, where the
+ * two addresses do not even begin alike, and a list elsewhere; seen both as the whole address and as its end.
+ */
+function suffixOf(example: unknown, before = ''): string | null {
+  const given = isRecord(example) ? example['url_suffix_example'] : example;
+  const shown: unknown = Array.isArray(given) ? given[0] : given;
+  if (typeof shown !== 'string') return null;
+  const [whole, start] = [shown, before].map((address) => address.replace(/^https?:/i, '')) as [string, string];
+  if (whole.startsWith(start)) return whole.slice(start.length);
+  return whole === shown ? shown : null;
 }
 
 function refuse(draft: Draft, what: string): void {
@@ -257,21 +282,20 @@ function platformText(
 
 /** @returns why the platform has no form for it */
 function platformButton(button: Button, examples: Examples): object | string {
-  const withExamples = (text: string): string =>
-    parseText(text)
-      .map((piece) => ('literal' in piece ? piece.literal : (examples.get(piece.variable)?.example ?? '')))
-      .join('');
-  const hasVariable = (text: string): boolean => parseText(text).some((piece) => 'variable' in piece);
-  if (hasVariable(button.title)) return 'the title of a button of a registered template is the same for everybody.';
-  // A payload that differs from person to person comes with each message; here stands an example of it.
-  if (button.type === 'postback') {
-    return { type: 'POSTBACK', text: button.title, payload: withExamples(button.payload) };
+  const { type, title } = button;
+  if (parseText(title).some((piece) => 'variable' in piece)) {
+    return 'the title of a button of a registered template is the same for everybody.';
   }
-  if (!hasVariable(button.url)) return { type: 'URL', text: button.title, url: button.url };
-  const pieces = parseText(button.url);
-  const [base] = pieces;
-  if (pieces.length !== 2 || base === undefined || !('literal' in base)) {
-    return 'the web address of a button may have one variable, at its end.';
+  const place = buttonPlace(button);
+  const kept = place === null ? null : `${place.before}{{1}}${place.after}`;
+  if (type === 'postback') {
+    // Without an example: with one, a public project got 100/2388051, "unexpected field(s)".
+    return { type: 'POSTBACK', text: title, payload: kept ?? button.payload };
   }
-  return { type: 'URL', text: button.title, url: `${base.literal}{{1}}`, example: [withExamples(button.url)] };
+  if (kept === null) return { type: 'URL', text: title, url: button.url };
+  const example = parseText(button.url)
+    .map((piece) => ('literal' in piece ? piece.literal : (examples.get(piece.variable)?.example ?? '')))
+    .join('');
+  // The form of Meta's sample (utility-messages, 13 March 2026). WhatsApp's pages have a list.
+  return { type: 'URL', text: title, url: kept, example: { url_suffix_example: example } };
 }

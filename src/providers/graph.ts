@@ -8,21 +8,15 @@ import type { Outcome } from '../core/delivery.js';
 import { Failure } from '../core/failure.js';
 import type { Channel } from '../core/template.js';
 import type { Clock, OutgoingMessage, Provider } from '../ports.js';
-import { privateParts, sendBody, type Login, type SendBody } from './graph-message.js';
+import { createGraphCalls, type GraphAccess } from './graph-calls.js';
+import { sendBody, type Login, type SendBody } from './graph-message.js';
+import { ProofDoubt } from './graph-proof.js';
 import { createGraphReading } from './graph-reading.js';
-import {
-  accountLoad,
-  DEFAULT_PAUSE_MS,
-  errorOutcome,
-  faultOutcome,
-  graphError,
-  isListed,
-  isRecord,
-  parseObject,
-  UNREACHABLE_PAUSE_MS,
-  type GraphError,
-} from './graph-reply.js';
-import { createRedactor, createTransport, type ProxySettings, type Reply } from './http.js';
+import { accountLoad, graphError, graphOutcome, type GraphError } from './graph-reply.js';
+import { createTransport, type ProxySettings, type Reply } from './http.js';
+import { createRedactor, privateParts } from './redaction.js';
+import { faultOutcome, isListed, isRecord, notTakenUp, parseList, parseObject } from './service-reply.js';
+import { fitsHeader, serviceUrl } from './service-url.js';
 
 export interface GraphConfig {
   /** Such as `https://graph.facebook.com`. Plain http is taken for loopback only, because the token travels with it. */
@@ -67,9 +61,15 @@ export function createGraphProvider(config: GraphConfig, clock: Clock): Provider
   const proof = appSecret === undefined ? undefined : appsecretProof(appSecret, token);
   const signature = proof === undefined ? {} : { appsecret_proof: proof };
   const redact = createRedactor([token, appSecret ?? '', proof ?? '']);
+  const { pageId, channel } = config;
+  const access: GraphAccess = {
+    ...{ origin, root, pageId, channel, transport, timeoutMs },
+    ...{ token, login, proof, redact, clock },
+  };
+  const doubt = new ProofDoubt(createGraphCalls(access));
 
   const sendOne = async ({ outgoing, body }: SendRequest, onWire?: () => void): Promise<Outcome> => {
-    const path = `${root}/${config.pageId}/messages`;
+    const path = `${root}/${pageId}/messages`;
     const call = { headers, body: JSON.stringify({ ...body, ...signature }), timeoutMs, onWire };
     const result = await transport.post(path, call);
     if ('fault' in result) return faultOutcome(result);
@@ -79,7 +79,7 @@ export function createGraphProvider(config: GraphConfig, clock: Clock): Provider
   const sendBatch = async (requests: readonly SendRequest[], onWire?: () => void): Promise<Outcome[]> => {
     const batch = requests.map(({ body }) => ({
       method: 'POST',
-      relative_url: `${config.pageId}/messages`,
+      relative_url: `${pageId}/messages`,
       body: formOf(body),
     }));
     // Whether usage is told in the headers of the whole answer or in those of its parts is not documented.
@@ -100,15 +100,16 @@ export function createGraphProvider(config: GraphConfig, clock: Clock): Provider
       requests.length > 1
         ? await sendBatch(requests, onWire)
         : await Promise.all(requests.map((request) => sendOne(request, onWire)));
-    return bodies.map((body) => (body === null ? WITHOUT_FORM : (answers.shift() ?? UNANSWERED)));
+    const resolved = await doubt.resolve(answers);
+    return bodies.map((body) => (body === null ? WITHOUT_FORM : (resolved.shift() ?? UNANSWERED)));
   };
 
   return {
     capabilities: {
       // Utility templates are documented for PSIDs only (utility-messages, 13 March 2026).
-      registeredTemplates: config.channel === 'messenger',
+      registeredTemplates: channel === 'messenger',
       lookup: true,
-      maxBatch,
+      maxBatch: () => maxBatch,
     },
     async send(messages, onWire) {
       const calls: Promise<Outcome[]>[] = [];
@@ -117,19 +118,7 @@ export function createGraphProvider(config: GraphConfig, clock: Clock): Provider
       }
       return (await Promise.all(calls)).flat();
     },
-    ...createGraphReading({
-      origin,
-      root,
-      pageId: config.pageId,
-      channel: config.channel,
-      transport,
-      timeoutMs,
-      token,
-      login,
-      proof,
-      redact,
-      clock,
-    }),
+    ...createGraphReading(access),
     close: () => transport.close(),
   };
 }
@@ -150,15 +139,7 @@ interface Endpoint {
 }
 
 function endpoint({ baseUrl, version, pageId, token, channel, login, proxy }: GraphConfig): Endpoint {
-  if (!URL.canParse(baseUrl)) throw invalid('The base URL of the account is not a web address.');
-  const { protocol, hostname, origin, pathname } = new URL(baseUrl);
-  const loopback = /^(localhost|\[::1\]|127\.\d+\.\d+\.\d+)$/.test(hostname);
-  if (protocol !== 'https:' && !(protocol === 'http:' && loopback)) {
-    throw invalid(
-      'The base URL of the account must begin with https://.',
-      'Plain http is taken for this machine only: the access token would travel in the open.',
-    );
-  }
+  const { origin, hostname, path, ...service } = serviceUrl(baseUrl, proxy, 'the access token');
   if (!/^v\d{1,3}\.\d{1,2}$/.test(version)) throw invalid(`"${version}" is not a Graph API version such as v26.0.`);
   if (!/^\w+$/.test(pageId)) throw invalid('The id of the account is not an id of the platform.');
   if (channel === 'sms') throw invalid('The graph provider sends on messenger and instagram, not on sms.');
@@ -166,17 +147,8 @@ function endpoint({ baseUrl, version, pageId, token, channel, login, proxy }: Gr
   if (host === 'instagram' && channel !== 'instagram') {
     throw invalid('graph.instagram.com sends on instagram, not on messenger.');
   }
-  // Anything else cannot stand in a header; a line break at the end is the usual case.
-  if (!/^[\x21-\x7e]+$/.test(token)) {
-    throw invalid('The access token holds white space or other characters that no token has.');
-  }
-  return {
-    origin,
-    root: `${pathname.replace(/\/+$/, '')}/${version}`,
-    login: host,
-    // Plain http goes to this machine only, where a proxy has no business.
-    proxy: protocol === 'https:' ? proxy : undefined,
-  };
+  if (!fitsHeader(token)) throw invalid('The access token holds white space or other characters that no token has.');
+  return { origin, root: `${path}/${version}`, login: host, proxy: service.proxy };
 }
 
 function batchSize(batch: number | undefined, login: Login): number {
@@ -210,13 +182,6 @@ const UNANSWERED: Outcome = {
   error: { code: 'REPLY_UNREADABLE', message: 'The platform gave no answer to this part of a batch.' },
 };
 
-/**
- * Statuses by which a server says that it did not take the request up. Without a Graph envelope they come from something on
- * the way (a proxy, a wrong address, the platform's edge), and nothing was sent. Every other status without an envelope is
- * taken for unknown: a filter that swaps a reply it dislikes for its own 403 does so after the platform has acted.
- */
-const NOT_TAKEN_UP = new Set([301, 307, 308, 404, 405, 407, 421, 429]);
-
 type Redact = (words: string) => string;
 
 function replyOutcome(reply: Reply, redact: Redact): Outcome {
@@ -232,24 +197,22 @@ function replyMeaning(reply: Reply, redact: Redact): Outcome {
 
   if (status >= 500) {
     // The platform may have sent the message before it fell over, whatever it says now.
-    const outcome = error && isListed(error.code) ? errorOutcome(error, reply, redact) : null;
+    const outcome = error && isListed(error.code) ? graphOutcome(error, reply, redact) : null;
     if (outcome && isToldFirst(outcome)) return outcome;
     return unknown('SERVER_ERROR', `The platform answered with HTTP status ${status}.`, error, redact);
   }
   // The status is looked at last: a 200 with an error in it has been seen (courier's tests), and which status belongs to
   // which code is not documented.
-  if (error) return errorOutcome(error, reply, redact);
+  if (error) return graphOutcome(error, reply, redact);
   if (status >= 200 && status < 300) {
     const messageId = body === null ? null : idText('message_id', body, reply.body);
     if (messageId !== null) return { kind: 'sent', messageId };
     return unknown('REPLY_UNREADABLE', `The answer (HTTP status ${status}) holds no message id.`, null, redact);
   }
-  if (NOT_TAKEN_UP.has(status)) {
-    const message = `HTTP status ${status} came from something other than the platform; nothing was sent.`;
-    const pauseMs = status === 429 ? DEFAULT_PAUSE_MS : UNREACHABLE_PAUSE_MS;
-    return { kind: 'retryable', error: { code: 'CONNECTION_REFUSED', message }, pauseMs };
-  }
-  return unknown('REPLY_UNREADABLE', `The answer (HTTP status ${status}) is not the platform's.`, null, redact);
+  return (
+    notTakenUp(status, 'the platform') ??
+    unknown('REPLY_UNREADABLE', `The answer (HTTP status ${status}) is not the platform's.`, null, redact)
+  );
 }
 
 /** Limits and faults of the account are told before anything is done. */
@@ -317,13 +280,4 @@ function idText(field: 'message_id' | 'recipient_id', body: Record<string, unkno
   if (typeof value === 'string') return value === '' ? null : value;
   if (typeof value !== 'number') return null;
   return new RegExp(`"${field}"\\s*:\\s*(\\d+)`).exec(raw)?.[1] ?? null;
-}
-
-function parseList(text: string): unknown[] | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return Array.isArray(value) ? value : null;
-  } catch {
-    return null;
-  }
 }

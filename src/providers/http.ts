@@ -195,14 +195,14 @@ class Exchange implements Dispatcher.DispatchHandler {
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: Reply['headers']): void {
     this.#status = status;
     this.#headers = headers;
-    this.#deadline = this.#clock.now() + this.#timeoutMs;
+    this.#deadline = this.#clock.monotonic() + this.#timeoutMs;
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#size += chunk.length;
     if (this.#size > REPLY_LIMIT) {
       this.#broken = { fault: 'REPLY_UNREADABLE', detail: `The reply is longer than ${REPLY_LIMIT} bytes.` };
-    } else if (this.#clock.now() > this.#deadline) {
+    } else if (this.#clock.monotonic() > this.#deadline) {
       // undici bounds the silence between two pieces only; a server that drips would hold the run up for ever.
       this.#broken = { fault: 'TIMEOUT', detail: `The reply was not complete after ${this.#timeoutMs} ms.` };
     }
@@ -251,47 +251,4 @@ function noConnection(error: unknown, where: string): string {
   if (/^(ENOTFOUND|EAI_)/.test(code)) return `The name of ${where} could not be looked up (${code}).`;
   if (/TIMEOUT|ETIMEDOUT/.test(code)) return `No connection to ${where} came about in time (${code}).`;
   return `No connection to ${where} could be made (${code}).`;
-}
-
-/** What may not be shown of one message: whose it is and what it says. */
-export interface PrivateParts {
-  userId: string;
-  texts: readonly string[];
-}
-
-/** @param people whoever the words may be about: the one recipient, or all of a batch */
-export type Redactor = (words: string, ...people: PrivateParts[]) => string;
-
-const SHOWN_LENGTH = 300;
-
-/**
- * Makes a platform's own words fit to be shown and logged: no secret, no user id beyond its last four digits, nothing of
- * the message, no control characters (they could rewrite a terminal), and not too long.
- * @param secrets tokens and the like, in every form in which they go on the wire
- */
-export function createRedactor(secrets: readonly string[]): Redactor {
-  const hidden = secrets.flatMap((secret) => [secret, encodeURIComponent(secret)]).filter((secret) => secret !== '');
-  return (words, ...people) => {
-    let shown = words;
-    for (const secret of hidden) shown = shown.replaceAll(secret, '[secret]');
-    // Longest first: a text may hold another one.
-    const texts = people.flatMap((parts) => parts.texts).sort((one, other) => other.length - one.length);
-    for (const text of texts) {
-      // A text of one or two characters says nothing about anybody, and taking it out would leave the words unreadable.
-      if (text.length > 2) shown = shown.replaceAll(text, '[text]');
-    }
-    for (const { userId } of people) if (userId !== '') shown = shown.replaceAll(userId, maskId(userId));
-    return (
-      shown
-        // Meta's tokens begin with EAA (Facebook) or IGA (Instagram login); one that is not ours is no less a secret.
-        .replace(/\b(?:EAA|IGA)[A-Za-z0-9_-]{16,}/g, '[secret]')
-        .replace(/\d{10,}/g, maskId)
-        .replace(/[\p{Cc}\p{Cf}\p{Cs}]+/gu, ' ')
-        .slice(0, SHOWN_LENGTH)
-    );
-  };
-}
-
-function maskId(id: string): string {
-  return id.length > 4 ? `…${id.slice(-4)}` : '…';
 }

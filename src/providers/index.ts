@@ -36,11 +36,14 @@ export interface ProviderSettings {
   proxy?: ProxySettings;
   /** The most messages in one request, where the provider can send several; 1 unless given. */
   batch?: number;
-  /** Which login the token of a graph account comes from; the base URL tells it unless given. */
+  /** Whose login the token of a graph account comes from; the base URL tells it unless given, or is the login's own. */
   login?: Login;
 }
 
-const GRAPH_URL = 'https://graph.facebook.com';
+const GRAPH_URL: Record<Login, string> = {
+  facebook: 'https://graph.facebook.com',
+  instagram: 'https://graph.instagram.com',
+};
 /** The newest known, of 29 July 2026 (graph-api changelog). */
 const GRAPH_VERSION = 'v26.0';
 /** The only endpoint that is documented. */
@@ -57,10 +60,8 @@ const graph: Opener = ({ channel, id, token, ...rest }, clock) => {
       'Set the variable that its `token:` names.',
     );
   }
-  return createGraphProvider(
-    { baseUrl: GRAPH_URL, version: GRAPH_VERSION, ...rest, pageId: id, channel, token },
-    clock,
-  );
+  const baseUrl = GRAPH_URL[rest.login ?? 'facebook'];
+  return createGraphProvider({ baseUrl, version: GRAPH_VERSION, ...rest, pageId: id, channel, token }, clock);
 };
 
 const sandbox: Opener = (settings, clock) => {

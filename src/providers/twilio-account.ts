@@ -2,8 +2,9 @@
 import { explainError } from '../core/delivery.js';
 import { isUsTenDigit } from '../core/sms.js';
 import type { AccountCheck } from '../ports.js';
-import type { NotSent } from './graph-reply.js';
-import type { Redactor } from './http.js';
+import { accountCheck } from './account-check.js';
+import type { Redactor } from './redaction.js';
+import type { NotSent } from './service-reply.js';
 import type { AccountResource } from './twilio.js';
 
 /** Asks one thing of the account. @returns what the library read, or why it read nothing */
@@ -17,23 +18,13 @@ export async function verifyAccount(number: string, redact: Redactor, ask: Ask):
   if (!('value' in account)) return refusedChecks(account);
   const [owned, balance] = await Promise.all([numberCheck(number, ask), balanceCheck(ask)]);
   return [
-    check('reachable', 'ok', 'Twilio answers.'),
-    check('token', 'ok', 'The account SID and the auth token belong together.'),
+    accountCheck('reachable', 'ok', 'Twilio answers.'),
+    accountCheck('token', 'ok', 'The account SID and the auth token belong together.'),
     ...accountChecks(account.value, redact),
     ...balance,
     ...owned,
     ...registrationChecks(number),
   ];
-}
-
-function check(
-  about: AccountCheck['about'],
-  state: AccountCheck['state'],
-  detail: string,
-  hint = '',
-  stop?: AccountCheck['stop'],
-): AccountCheck {
-  return { about, state, detail, hint, ...(stop !== undefined && { stop }) };
 }
 
 function refusedChecks(refused: NotSent): AccountCheck[] {
@@ -43,7 +34,7 @@ function refusedChecks(refused: NotSent): AccountCheck[] {
     const isLimit = refused.kind === 'retryable' && code !== 'CONNECTION_REFUSED';
     const hint = 'Check the network and `url:` of the account, and try again.';
     return [
-      check(
+      accountCheck(
         'reachable',
         'failed',
         `Twilio gave no answer of use. (${message})`,
@@ -52,18 +43,24 @@ function refusedChecks(refused: NotSent): AccountCheck[] {
       ),
     ];
   }
-  const answers = check('reachable', 'ok', 'Twilio answers.');
+  const answers = accountCheck('reachable', 'ok', 'Twilio answers.');
   if (code === 'twilio:20008') {
     const what = 'These are test credentials: with them Twilio takes messages and sends none.';
     return [
       answers,
-      check('token', 'unknown', what, 'Put the live account SID and auth token where pagecast.yaml says.'),
+      accountCheck('token', 'unknown', what, 'Put the live account SID and auth token where pagecast.yaml says.'),
     ];
   }
   if (refused.stop === 'content') {
-    return [answers, check('token', 'unknown', `Twilio does not show the account: ${message} [${code}]`, advice)];
+    return [
+      answers,
+      accountCheck('token', 'unknown', `Twilio does not show the account: ${message} [${code}]`, advice),
+    ];
   }
-  return [answers, check(refused.stop === 'token' ? 'token' : 'permissions', 'failed', meaning, advice, refused.stop)];
+  return [
+    answers,
+    accountCheck(refused.stop === 'token' ? 'token' : 'permissions', 'failed', meaning, advice, refused.stop),
+  ];
 }
 
 function accountChecks(
@@ -72,14 +69,16 @@ function accountChecks(
 ): AccountCheck[] {
   const name = typeof friendlyName === 'string' && friendlyName !== '' ? ` "${redact(friendlyName)}"` : '';
   const checks: AccountCheck[] = [];
-  if (status === 'active') checks.push(check('sending', 'ok', `The account${name} is active.`));
+  if (status === 'active') checks.push(accountCheck('sending', 'ok', `The account${name} is active.`));
   else if (status === 'suspended' || status === 'closed') {
     const hint = 'See why in the Twilio Console; often the balance is used up.';
-    checks.push(check('sending', 'failed', `The account${name} is ${status}: it sends nothing.`, hint, 'restricted'));
-  } else checks.push(check('sending', 'unknown', 'Twilio does not say whether the account is active.'));
+    checks.push(
+      accountCheck('sending', 'failed', `The account${name} is ${status}: it sends nothing.`, hint, 'restricted'),
+    );
+  } else checks.push(accountCheck('sending', 'unknown', 'Twilio does not say whether the account is active.'));
   if (type === 'Trial') {
     checks.push(
-      check(
+      accountCheck(
         'sending',
         'unknown',
         'This is a trial account: it sends to verified numbers only, puts a note before each text, and takes short texts only.',
@@ -95,7 +94,11 @@ async function numberCheck(number: string, ask: Ask): Promise<AccountCheck[]> {
   const page = await ask((resource) => resource.incomingPhoneNumbers.page({ phoneNumber: number, pageSize: 20 }));
   if (!('value' in page)) {
     return [
-      check('identity', 'unknown', `Whether ${number} belongs to the account could not be read: ${page.error.message}`),
+      accountCheck(
+        'identity',
+        'unknown',
+        `Whether ${number} belongs to the account could not be read: ${page.error.message}`,
+      ),
     ];
   }
   const owned = (page.value.instances as unknown as Shown<'phoneNumber' | 'capabilities'>[]).find(
@@ -103,16 +106,18 @@ async function numberCheck(number: string, ask: Ask): Promise<AccountCheck[]> {
   );
   if (!owned) {
     const hint = 'Set `id:` of the account to one of its numbers, as the Twilio Console lists them.';
-    return [check('identity', 'failed', `${number} is no number of this account.`, hint, 'permission')];
+    return [accountCheck('identity', 'failed', `${number} is no number of this account.`, hint, 'permission')];
   }
   const sms = (owned.capabilities as Shown<'sms'> | null | undefined)?.sms;
   if (sms === false) {
     const hint = 'Take a number that can send SMS.';
-    return [check('identity', 'failed', `${number} belongs to the account, but cannot send SMS.`, hint, 'permission')];
+    return [
+      accountCheck('identity', 'failed', `${number} belongs to the account, but cannot send SMS.`, hint, 'permission'),
+    ];
   }
   return sms === true
-    ? [check('identity', 'ok', `${number} belongs to the account and can send SMS.`)]
-    : [check('identity', 'unknown', `${number} belongs to the account; whether it can send SMS is not told.`)];
+    ? [accountCheck('identity', 'ok', `${number} belongs to the account and can send SMS.`)]
+    : [accountCheck('identity', 'unknown', `${number} belongs to the account; whether it can send SMS is not told.`)];
 }
 
 /** Nothing for a subaccount, whose balance is that of its parent. */
@@ -123,9 +128,9 @@ async function balanceCheck(ask: Ask): Promise<AccountCheck[]> {
   if (!/^-?\d{1,12}(\.\d{1,8})?$/.test(String(balance)) || !/^[A-Z]{3}$/.test(String(currency))) return [];
   const amount = `The balance is ${Number(balance).toFixed(2)} ${String(currency)}.`;
   return Number(balance) > 0
-    ? [check('sending', 'ok', amount)]
+    ? [accountCheck('sending', 'ok', amount)]
     : [
-        check(
+        accountCheck(
           'sending',
           'unknown',
           amount,
@@ -139,7 +144,7 @@ function registrationChecks(number: string): AccountCheck[] {
   const where = 'Look in the Twilio Console, under Regulatory Compliance.';
   if (isUsTenDigit(number)) {
     return [
-      check(
+      accountCheck(
         'permissions',
         'unknown',
         `Whether ${number} is registered for the USA (A2P 10DLC) cannot be asked. Carriers there drop what comes from one that is not (30034).`,
@@ -149,7 +154,7 @@ function registrationChecks(number: string): AccountCheck[] {
   }
   if (!number.startsWith('+1')) return [];
   return [
-    check(
+    accountCheck(
       'permissions',
       'unknown',
       `Whether the toll-free number ${number} is verified cannot be asked. Carriers drop what comes from one that is not (30032).`,

@@ -5,14 +5,16 @@
  */
 import { createRequire } from 'node:module';
 import type twilio from 'twilio';
-import { explainError, type DeliveryError, type Outcome } from '../core/delivery.js';
+import type { DeliveryError, Outcome } from '../core/delivery.js';
 import { Failure } from '../core/failure.js';
 import { readRowMetadata } from '../core/metadata.js';
 import type { Channel, Message } from '../core/template.js';
 import { PHONE } from '../core/user-id.js';
 import type { Clock, OutgoingMessage, Provider } from '../ports.js';
-import { DEFAULT_PAUSE_MS, faultOutcome, UNREACHABLE_PAUSE_MS, type NotSent } from './graph-reply.js';
-import { createRedactor, createTransport, type Fault, type ProxySettings, type Reply } from './http.js';
+import { createTransport, type Fault, type ProxySettings, type Reply } from './http.js';
+import { createRedactor } from './redaction.js';
+import { DEFAULT_PAUSE_MS, errorOutcome, faultOutcome, notTakenUp, type NotSent } from './service-reply.js';
+import { fitsHeader, serviceUrl, type ServiceUrl } from './service-url.js';
 import { verifyAccount } from './twilio-account.js';
 
 export interface TwilioConfig {
@@ -55,10 +57,10 @@ export function createTwilioProvider(
   clock: Clock,
   load: () => TwilioLibrary = installedLibrary,
 ): Provider {
-  const { origin, root } = endpoint(config);
+  const { origin, path: root, proxy } = endpoint(config);
   const library = openLibrary(load);
   const { number, accountSid, authToken, statusCallback, timeoutMs = DEFAULT_TIMEOUT_MS } = config;
-  const { connections = DEFAULT_CONNECTIONS, proxy } = config;
+  const { connections = DEFAULT_CONNECTIONS } = config;
   const transport = createTransport(origin, { connections, proxy }, clock);
   const basic = Buffer.from(`${accountSid}:${authToken}`).toString('base64');
   const redact = createRedactor([authToken, basic, accountSid]);
@@ -90,12 +92,12 @@ export function createTwilioProvider(
         return { statusCode: seen.wire.status, body: seen.wire.body, headers: seen.wire.headers };
       },
     };
-    // A client of its own for each call, because a request does not say which call it belongs to.
-    const client = new library.Twilio(accountSid, authToken, {
-      autoRetry: false,
-      httpClient: httpClient as unknown as twilio.RequestClient,
-    });
     try {
+      // A client of its own for each call, because a request does not say which call it belongs to.
+      const client = new library.Twilio(accountSid, authToken, {
+        autoRetry: false,
+        httpClient: httpClient as unknown as twilio.RequestClient,
+      });
       const value = await ask(client.api.v2010.accounts.get(accountSid));
       return { ...seen, read: { value } };
     } catch (error) {
@@ -122,7 +124,7 @@ export function createTwilioProvider(
   };
 
   return {
-    capabilities: { registeredTemplates: false, lookup: false, maxBatch: 1 },
+    capabilities: { registeredTemplates: false, lookup: false, maxBatch: () => 1 },
     send: (batch, onWire) => Promise.all(batch.map((outgoing) => sendOne(outgoing, onWire))),
     verify: () =>
       verifyAccount(number, redact, async (ask) => {
@@ -152,30 +154,21 @@ function openLibrary(load: () => TwilioLibrary): TwilioLibrary {
   }
 }
 
-/** @returns where Twilio is, and what every path begins with */
-function endpoint(config: TwilioConfig): { origin: string; root: string } {
-  const { baseUrl, channel, number, accountSid, authToken, statusCallback } = config;
+function endpoint(config: TwilioConfig): ServiceUrl {
+  const { baseUrl, channel, number, accountSid, authToken, statusCallback, proxy } = config;
   const invalid = (what: string, hint = ''): Failure => new Failure('CONFIG_INVALID', what, hint);
-  if (!URL.canParse(baseUrl)) throw invalid('The base URL of the account is not a web address.');
-  const { protocol, hostname, origin, pathname } = new URL(baseUrl);
-  const loopback = /^(localhost|\[::1\]|127\.\d+\.\d+\.\d+)$/.test(hostname);
-  if (protocol !== 'https:' && !(protocol === 'http:' && loopback)) {
-    throw invalid(
-      'The base URL of the account must begin with https://.',
-      'Plain http is taken for this machine only: the auth token would travel in the open.',
-    );
-  }
+  const service = serviceUrl(baseUrl, proxy, 'the auth token');
   if (channel !== 'sms') throw invalid(`The twilio provider sends on sms, not on ${channel}.`);
   if (!PHONE.test(number)) {
     throw invalid('The id of the account is no phone number.', 'It is written like +4915112345678.');
   }
-  if (!/^AC[0-9a-f]{32}$/i.test(accountSid)) {
+  if (!/^AC[0-9a-fA-F]{32}$/.test(accountSid)) {
     throw invalid(
       'The account SID is not one of Twilio.',
       'It begins with AC and stands in the Twilio Console under Account Info; the SID of an API key is another one.',
     );
   }
-  if (!/^[\x21-\x7e]+$/.test(authToken)) {
+  if (!fitsHeader(authToken)) {
     throw invalid('The auth token holds white space or other characters that no token has.');
   }
   if (
@@ -184,7 +177,7 @@ function endpoint(config: TwilioConfig): { origin: string; root: string } {
   ) {
     throw invalid('The status callback of the account must begin with https://.');
   }
-  return { origin, root: pathname.replace(/\/+$/, '') };
+  return service;
 }
 
 // ------------------------------------------------------------------------------------------------- a message → a request
@@ -241,16 +234,10 @@ function messageOutcome(exchanged: Exchange<object>, clock: Clock, redact: (word
   if (status !== 'failed' && status !== 'undelivered' && status !== 'canceled') return { kind: 'sent', messageId: sid };
   const words = typeof errorMessage === 'string' ? redact(errorMessage) : '';
   const error = describe(wholeNumber(errorCode) ?? 'UNSPECIFIED', words, wire);
-  const outcome = errorOutcome(error, wire, clock);
+  const outcome = outcomeOf(error, wire, clock);
   // A code that is not known says nothing of the template here: this message was not sent, for whatever reason.
   return outcome.kind === 'stopped' && outcome.stop === 'content' ? { kind: 'rejected', error } : outcome;
 }
-
-/**
- * Statuses by which a server says that it did not take the request up. Without an error of Twilio's they come from something
- * on the way (a proxy, a wrong address), and nothing was sent.
- */
-const NOT_TAKEN_UP = new Set([301, 307, 308, 404, 405, 407, 421]);
 
 function refusedOutcome(exchanged: Exchange<unknown>, clock: Clock, redact: (words: string) => string): NotSent {
   const { wire } = exchanged;
@@ -267,30 +254,15 @@ function refusedOutcome(exchanged: Exchange<unknown>, clock: Clock, redact: (wor
     const error = describe(code ?? '20429', words === '' ? 'HTTP status 429: too many calls.' : words, wire);
     return { kind: 'retryable', error, pauseMs: pauseMs(error, wire, clock) };
   }
-  if (code !== null && status >= 400) return errorOutcome(describe(code, words, wire), wire, clock);
-  if (NOT_TAKEN_UP.has(status)) {
-    const error = {
-      code: 'CONNECTION_REFUSED',
-      message: `HTTP status ${status} came from something other than Twilio; nothing was sent.`,
-    };
-    return { kind: 'retryable', error, pauseMs: UNREACHABLE_PAUSE_MS };
-  }
-  return unknown('REPLY_UNREADABLE', `The answer (HTTP status ${status}) is not Twilio's.`, wire);
+  if (code !== null && status >= 400) return outcomeOf(describe(code, words, wire), wire, clock);
+  return (
+    notTakenUp(status, 'Twilio') ??
+    unknown('REPLY_UNREADABLE', `The answer (HTTP status ${status}) is not Twilio's.`, wire)
+  );
 }
 
-function errorOutcome(error: DeliveryError, reply: Reply, clock: Clock): NotSent {
-  const { class: met } = explainError(error.code);
-  switch (met.kind) {
-    case 'rejected':
-      return { kind: 'rejected', error, ...(met.optedOut && { optedOut: true }) };
-    case 'retryable':
-    case 'unknown':
-      return { kind: met.kind, error };
-    case 'pause':
-      return { kind: 'retryable', error, pauseMs: pauseMs(error, reply, clock) };
-    case 'stop':
-      return { kind: 'stopped', error, stop: met.cause };
-  }
+function outcomeOf(error: DeliveryError, reply: Reply, clock: Clock): NotSent {
+  return errorOutcome(error, pauseMs(error, reply, clock));
 }
 
 function unknown(code: string, message: string, reply: Reply): NotSent {

@@ -4,6 +4,7 @@
  */
 import { parseFields, textOf, type Field } from './graph-call.js';
 import type { Journal } from './journal.js';
+import type { Found } from './refusals.js';
 import type { SandboxPage, SandboxUser, UserChange } from './seed.js';
 
 type Node = Record<string, unknown>;
@@ -14,9 +15,6 @@ interface Message {
   text: string;
   fromUser: boolean;
 }
-
-/** What a call comes to: a node or a list of them, the code of a refusal, or what is wrong with the call. */
-export type Found = { body: object } | { code: string } | { fault: string };
 
 /** Details are given for the newest twenty messages of a conversation. */
 const READABLE_MESSAGES = 20;

@@ -13,7 +13,10 @@ export interface Received {
   messaging_type: string;
   /** For a registered template, its text with the parameters in place. */
   text: string | null;
-  /** The rest of the message as it came: `attachment`, `quick_replies`, `template`; null when there is only text. */
+  /**
+   * The rest of the message as it came: `attachment`, `quick_replies`, `template`; null when there is only text. With a
+   * `template` also its `buttons`, with the parameters in place.
+   */
   content: Record<string, unknown> | null;
   metadata: string | null;
 }

@@ -93,7 +93,7 @@ function faultOfMedia(element: Record<string, unknown> | null): string | null {
   return faultOfButtons(element?.['buttons']);
 }
 
-function faultOfButtons(buttons: unknown): string | null {
+export function faultOfButtons(buttons: unknown): string | null {
   if (buttons === undefined) return null;
   const list = records(buttons);
   if (list.length < 1 || list.length > MOST_BUTTONS) return 'There must be 1 to 3 buttons';

@@ -1,5 +1,6 @@
 /** What the Page, or the Instagram account, says of itself and of its token (page, instagram_business_account, debug_token). */
 import { parseFields } from './graph-call.js';
+import type { Found } from './refusals.js';
 import type { SandboxPage } from './seed.js';
 
 /** Permissions by what they allow (send API, conversations and utility-messages pages). */
@@ -21,23 +22,23 @@ export function missingPermission(page: SandboxPage, what: keyof (typeof PERMISS
   return PERMISSIONS[page.channel][what].find((permission) => !page.permissions.includes(permission)) ?? null;
 }
 
-/** @returns the node with the fields that were asked for, or what is wrong with the call */
-export function pageNode(page: SandboxPage, fieldList: string, instagramLogin: boolean): object | string {
+/** The node with the fields that were asked for. */
+export function pageNode(page: SandboxPage, fieldList: string, instagramLogin: boolean): Found {
   const { instagram, id, name } = page;
   const known: Record<string, unknown> = instagramLogin
     ? { id: `app_${instagram.id}`, user_id: instagram.id, username: instagram.username, name }
     : { name, id, ...(page.channel === 'instagram' && { instagram_business_account: { id: instagram.id } }) };
   const fields = parseFields(fieldList || (instagramLogin ? 'id' : 'name,id'));
-  if (fields === null) return 'Syntax error in param fields';
+  if (fields === null) return { fault: 'Syntax error in param fields' };
   const node: Record<string, unknown> = {};
   for (const field of fields) {
     if (!Object.hasOwn(known, field.name) && field.name !== 'instagram_business_account') {
-      return `Tried accessing nonexisting field (${field.name})`;
+      return { fault: `Tried accessing nonexisting field (${field.name})` };
     }
     // A Page without an Instagram account leaves the field out.
     if (Object.hasOwn(known, field.name)) node[field.name] = known[field.name];
   }
-  return { ...node, id: known['id'] };
+  return { body: { ...node, id: known['id'] } };
 }
 
 /** @param asked the token that is asked about */

@@ -4,13 +4,13 @@
  */
 import { createHmac } from 'node:crypto';
 import type { Random } from '../ports.js';
-import { Conversations, isWriting, type Found } from './conversations.js';
+import { Conversations, isWriting } from './conversations.js';
 import { formParams, isVersion, record, textOf, type GraphCall } from './graph-call.js';
 import { Journal, RateWindow, type Entry, type Received, type Repeated } from './journal.js';
 import { faultOfMessage } from './message-rules.js';
 import { MessageTemplates } from './message-templates.js';
 import { missingPermission, pageNode, tokenInfo } from './page-node.js';
-import { Refusals, type GraphAnswer } from './refusals.js';
+import { Refusals, type Found, type GraphAnswer } from './refusals.js';
 import type { SandboxUser, Seed, TemplateChange, UserChange } from './seed.js';
 
 export interface PlatformStats {
@@ -271,12 +271,13 @@ export class Platform {
     if (fault !== null) return this.#invalid(fault);
 
     let text = typeof message['text'] === 'string' ? message['text'] : null;
+    let buttons: readonly object[] = [];
     if (type === 'UTILITY') {
       const needed = missingPermission(this.#seed.page, 'templates');
       if (needed !== null) return this.#lacks(needed);
       const filled = this.#templates.fill(message);
-      if ('fault' in filled) return this.#invalid(filled.fault);
-      text = filled.text;
+      if (!('text' in filled)) return this.#outcome(filled);
+      ({ text, buttons } = filled);
     } else {
       if (message['template'] !== undefined) return this.#invalid('Param template needs messaging_type UTILITY');
       const reach = this.#reach(type, params['tag']);
@@ -286,7 +287,7 @@ export class Platform {
       }
     }
 
-    const mid = this.#journal.add(entryOf(id, message, type, text, now));
+    const mid = this.#journal.add(entryOf(id, buttons.length > 0 ? { ...message, buttons } : message, type, text, now));
     if (this.onEvent) this.onEvent(this.#echo(id, mid, message, now));
     // Ids are digits and letters here, so nothing needs escaping: this is the line that runs for every message.
     return this.#told({ status: 200, body: `{"recipient_id":"${id}","message_id":"${mid}"}`, code: null });
@@ -342,14 +343,12 @@ export class Platform {
     const { conversationsPerSecond } = this.#seed.limits;
     const tooMany = this.#readings.add(now) > (conversationsPerSecond ?? Infinity);
     if (tooMany || (ofAll && now < this.#cutOffUntil)) return this.#limited();
-    const found = find();
-    if ('code' in found) return this.#refusals.refuse(found.code);
-    return 'fault' in found ? this.#invalid(found.fault) : ok(found.body);
+    return this.#outcome(find());
   }
 
-  /** @param found an answer's body, or what is wrong with the call */
-  #outcome(found: object | string): GraphAnswer {
-    return typeof found === 'string' ? this.#invalid(found) : ok(found);
+  #outcome(found: Found): GraphAnswer {
+    if ('code' in found) return this.#refusals.refuse(found.code);
+    return 'fault' in found ? this.#invalid(found.fault) : ok(found.body);
   }
 
   // ----------------------------------------------------------------------------------------------- batch
@@ -448,7 +447,7 @@ function entryOf(
   at: number,
 ): Entry {
   const content: Record<string, unknown> = {};
-  for (const part of ['attachment', 'attachments', 'template', 'sticker_id', 'quick_replies']) {
+  for (const part of ['attachment', 'attachments', 'template', 'buttons', 'sticker_id', 'quick_replies']) {
     if (message[part] !== undefined) content[part] = message[part];
   }
   const { metadata } = message;

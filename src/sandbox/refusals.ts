@@ -13,6 +13,10 @@ export interface GraphAnswer {
   code: string | null;
 }
 
+/** What a call comes to: a node or a list of them, the code of a refusal, or what is wrong with the call. */
+export type Found = { body: object } | Refused;
+export type Refused = { code: string } | { fault: string };
+
 const TEXTS: Record<string, string> = {
   // seen
   '10/2018278':
@@ -24,6 +28,8 @@ const TEXTS: Record<string, string> = {
   '200/1545041': "(#551) This person isn't available right now.",
   '100/2018001': '(#100) No matching user found',
   '100/2018047': '(#100) Upload attachment failure.',
+  '100/1893029': '(#100) User pass less payload than required for POSTBACK button',
+  '100/2018416': 'Fatal',
   '190': 'Invalid OAuth access token.',
   '190/460': 'Error validating access token: The session is invalid because the user logged out.',
   '190/463': 'Error validating access token: Session has expired.',
@@ -42,6 +48,7 @@ const TEXTS: Record<string, string> = {
   '100': '(#100) Invalid parameter',
   '100/33':
     'Unsupported request. Object does not exist, cannot be loaded due to missing permissions, or does not support this operation',
+  '100/2388051': '(#100) A button has unexpected field(s) (example)',
   '100/2534014': '(#100) The requested user cannot be found.',
   '341': '(#341) Application limit reached',
   '368': '(#368) The action attempted has been deemed abusive or is otherwise disallowed',

@@ -16,7 +16,7 @@ import {
 import { Failure } from '../core/failure.js';
 import type { SkipReason, Standing } from '../core/plan.js';
 import { RESEND_AFTER_MS } from '../core/policy.js';
-import { standsAgainst, type KeptReceipt } from '../core/receipt.js';
+import { settlesRow, standsAgainst, tellsOptOut, type KeptReceipt } from '../core/receipt.js';
 import type { Template } from '../core/template.js';
 import { enabledOpeners, type LastOpener, type Opener, type WindowSettings } from '../core/window.js';
 import type {
@@ -635,10 +635,11 @@ export class SqliteStore implements Store {
     const rows = await this.#file.run(() => this.#rowsOfReceipts(account, receipts));
     return this.#file.write(() => {
       const read = this.#sql(
-        `SELECT state, receipt, receipt_at, receipt_error FROM messages WHERE campaign = ? AND seq = ?`,
+        `SELECT user_id, state, started_at, receipt, receipt_at, receipt_error FROM messages WHERE campaign = ? AND seq = ?`,
       );
       const settle = this.#sql(
-        `UPDATE messages SET state = 'sent', message_id = ?, error = NULL, settled_at = ? WHERE campaign = ? AND seq = ?`,
+        `UPDATE messages SET state = 'sent', reason = NULL, message_id = ?, error = NULL, settled_at = ?
+         WHERE campaign = ? AND seq = ?`,
       );
       const echo = this.#sql(
         `INSERT INTO echoes (campaign, seq, message_id, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
@@ -646,18 +647,24 @@ export class SqliteStore implements Store {
       const keep = this.#sql(
         `UPDATE messages SET receipt = ?, receipt_at = ?, receipt_error = ? WHERE campaign = ? AND seq = ?`,
       );
+      const optOut = this.#sql(
+        `INSERT INTO opt_outs (account, user_id, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
+      );
       let matched = 0;
       let settled = 0;
       for (const [index, { messageId, campaign, kind, at, error }] of receipts.entries()) {
         const place = rows.get(index);
         if (place === undefined) continue;
         const [number, seq] = place;
-        const row = read.get(number, seq) as Pick<MessageRecord, 'state' | 'receipt' | 'receipt_at' | 'receipt_error'>;
-        if (campaign !== null && row.state === 'unknown') {
-          settled += settle.run(messageId, now, number, seq).changes;
-        } else if (campaign !== null && row.state === 'started') echo.run(number, seq, messageId, now);
-        else if (row.state !== 'sent') continue;
+        const row = read.get(number, seq) as Pick<
+          MessageRecord,
+          'user_id' | 'state' | 'started_at' | 'receipt' | 'receipt_at' | 'receipt_error'
+        >;
+        if (row.state !== 'sent' && (campaign === null || row.started_at === null)) continue;
+        if (row.state === 'started') echo.run(number, seq, messageId, now);
+        else if (settlesRow(kind, row.state)) settled += settle.run(messageId, now, number, seq).changes;
         matched += 1;
+        if (tellsOptOut(error)) optOut.run(account, row.user_id, now);
         if (kind !== null && standsAgainst({ kind, at, error }, toReceipt(row)))
           keep.run(kind, at, error && JSON.stringify(error), number, seq);
       }
@@ -686,7 +693,8 @@ export class SqliteStore implements Store {
       `SELECT r.value ->> 0, m.campaign, m.seq FROM json_each(?) r
        CROSS JOIN campaigns c ON c.id = r.value ->> 1 AND c.account = ?
        CROSS JOIN messages m INDEXED BY messages_one_per_person
-         ON m.user_id = r.value ->> 2 AND m.campaign = c.number AND m.reason IS NULL`,
+         ON m.user_id = r.value ->> 2 AND m.campaign = c.number
+         AND (m.reason IS NULL OR m.reason NOT IN ('duplicate', 'invalid'))`,
     );
     const byPerson = this.#sql(
       `SELECT r.value ->> 0, m.campaign, m.seq FROM json_each(?) r

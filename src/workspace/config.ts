@@ -6,7 +6,7 @@ import { stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { Failure } from '../core/failure.js';
-import { PAGE_LIMIT, parsePace } from '../core/pacing.js';
+import { highestPace, PAGE_LIMIT, parsePace } from '../core/pacing.js';
 import { PHONE, PLATFORM_ID } from '../core/user-id.js';
 import { DEFAULT_WINDOW, OPENERS, type Opener, type WindowSettings } from '../core/window.js';
 import type { Account, ProviderName } from '../ports.js';
@@ -248,8 +248,7 @@ const accountShape = z
       const message = 'must be 1 with Instagram Login: batches are documented for graph.facebook.com only';
       context.addIssue({ code: 'custom', path: ['batch'], message });
     }
-    const isRealPage = account.provider !== 'sandbox' && account.channel === 'messenger';
-    if (isRealPage && account.pace !== undefined && account.pace > PAGE_LIMIT) {
+    if (account.pace !== undefined && account.pace > highestPace(account)) {
       context.addIssue({
         code: 'custom',
         path: ['pace'],

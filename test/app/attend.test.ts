@@ -265,3 +265,18 @@ describe('a recurring send', () => {
     expect(await here.store.campaigns()).toEqual([]);
   });
 });
+
+describe('a single message whose process died', () => {
+  it('is never sent by a worker, and is cancelled once nobody can be at it any more', async () => {
+    const here = await worker();
+    await readyCampaign(here.store, rows(1), { id: 'single', mode: 'interactive' });
+    here.clock.advance(5 * MINUTE);
+    expect(await here.look()).toBe(NOW + 15 * MINUTE);
+    expect(await here.store.campaign('single')).toMatchObject({ state: 'ready' });
+    here.clock.advance(10 * MINUTE);
+    await here.look();
+    expect(await here.store.campaign('single')).toMatchObject({ state: 'cancelled' });
+    expect(await here.store.summary('single')).toMatchObject({ skip: { cancelled: 1 } });
+    expect(here.provider.departures).toEqual([]);
+  });
+});

@@ -90,7 +90,7 @@ const graphBusy = refusing('a temporary failure', {
   body: { error: { message: 'try again', type: 'OAuthException', code: Number(GRAPH_BUSY) } },
 });
 /** Of a whole batch it does not say that nothing of it was done. */
-const graphBatchBusy: Trouble = { ...graphBusy, hides: true };
+const graphBatchBusy: Trouble = { ...graphBusy, hides: 'of several' };
 const camsLimit = (spell: number): Trouble =>
   refusing('a limit', { status: 400, body: { Code: 'Throttling.User', Message: 'flow control' } }, spell);
 const twilioLimit = refusing(

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { importReceipts, type ReceiptLogBatch } from '../../src/app/import-receipts.js';
+import { planRetry } from '../../src/app/retry.js';
 import type { Receipt, Store } from '../../src/ports.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { failure } from '../support/fake-provider.js';
-import { account, collect, NOW, openLedger, user } from '../support/fixtures.js';
+import { account, accountKey, collect, exactWindow, NOW, openLedger, user } from '../support/fixtures.js';
 import { run, stage } from '../support/fixtures-run.js';
 
 const problem = (line: number) => ({ line, code: 'STATUS_UNKNOWN', text: 'Status is "Pondered".' });
@@ -32,12 +33,16 @@ async function imported(store: Store, ...batches: ReceiptLogBatch[]) {
 }
 
 /** A campaign of three, of whom the first two have an unknown outcome. */
-async function ledger(): Promise<Store> {
-  const { store, ...world } = await stage(3, ({ userId }) =>
+async function attempted() {
+  const world = await stage(3, ({ userId }) =>
     userId === user(3) ? {} : { outcome: { kind: 'unknown', error: failure('TIMEOUT') } },
   );
-  await run({ store, ...world });
-  return store;
+  await run(world);
+  return world;
+}
+
+async function ledger(): Promise<Store> {
+  return (await attempted()).store;
 }
 
 describe('importReceipts', () => {
@@ -63,6 +68,31 @@ describe('importReceipts', () => {
       ['sent', 't_1', 'delivered'],
       ['unknown', null, null],
       ['sent', 'm_pagecast/c1/3', 'read'],
+    ]);
+  });
+
+  it('takes what has arrived out of the queue, so that a campaign that goes on sends it to nobody twice', async () => {
+    const world = await attempted();
+    const campaign = (await world.store.campaign('c1'))!;
+    const { rows } = await planRetry(world.store, campaign, 'unknown', exactWindow, NOW);
+    await run(world, { requeue: rows, signal: AbortSignal.abort() });
+    expect((await world.store.summary('c1')).counts).toMatchObject({ queued: 2, sent: 1 });
+    const error = { code: 'cams:131026', message: '' };
+    const log = batch({ receipts: [receipt(1), receipt(2, { kind: 'undelivered', error })] });
+    expect(await imported(world.store, log)).toMatchObject({ matched: 2, settled: 2 });
+    await run(world);
+    expect((await world.store.summary('c1')).counts).toMatchObject({ queued: 0, sent: 3 });
+    expect(world.provider.departures).toHaveLength(3);
+  });
+
+  it('leaves out from then on whoever has opted out', async () => {
+    const store = await ledger();
+    const error = { code: 'twilio:21610', message: '' };
+    const sent = { messageId: 'm_pagecast/c1/3', campaign: null };
+    await imported(store, batch({ receipts: [receipt(3, { ...sent, kind: 'undelivered', error })] }));
+    expect(await store.standings(accountKey, [user(2), user(3)], exactWindow)).toMatchObject([
+      { optedOut: false },
+      { optedOut: true },
     ]);
   });
 

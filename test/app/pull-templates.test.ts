@@ -39,7 +39,7 @@ function platformWith(templates: PlatformTemplate[], created = 'APPROVED'): Prov
   const handedIn: Template[] = [];
   return {
     handedIn,
-    capabilities: { registeredTemplates: true, lookup: false, maxBatch: 1 },
+    capabilities: { registeredTemplates: true, lookup: false, maxBatch: () => 1 },
     send: () => Promise.reject(new Error('nothing is sent')),
     verify: () => Promise.resolve([]),
     close: () => Promise.resolve(),

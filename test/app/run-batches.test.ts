@@ -6,7 +6,7 @@ import { collect, NOW } from '../support/fixtures.js';
 
 async function batching(people: number, pace: number, maxBatch: number, script?: Script): Promise<Stage> {
   const world = await stage(people, script, { pace });
-  world.provider.capabilities.maxBatch = maxBatch;
+  world.provider.capabilities.maxBatch = () => maxBatch;
   return world;
 }
 
@@ -58,6 +58,57 @@ describe('batches', () => {
     );
     const result = await run(world, { budget: { count: 99, share: 0 } });
     expect(result).toMatchObject({ end: 'finished', counts: { sent: 1, unknown: 20 } });
+  });
+});
+
+describe('a call that is refused as a whole', () => {
+  const rejecting =
+    (faulty: readonly number[]): Script =>
+    ({ metadata }) =>
+      faulty.includes(Number(metadata.split('/').at(-1)))
+        ? { outcome: { kind: 'rejected', error: { code: 'cams:X', message: '' } } }
+        : {};
+
+  /** Refuses each call for several that one of the faulty is in, as a service does that looks at all before it begins. */
+  function choosy(world: Stage, faulty: readonly number[]): void {
+    const send = world.provider.send.bind(world.provider);
+    const refused = { kind: 'retryable', error: { code: 'cams:X', message: '' }, inSmallerCalls: true } as const;
+    world.provider.send = async (batch, onWire) => {
+      const isRefused = batch.some(({ metadata }) => faulty.includes(Number(metadata.split('/').at(-1))));
+      if (batch.length === 1 || !isRefused) return send(batch, onWire);
+      await world.clock.sleep(30);
+      return batch.map(() => refused);
+    };
+  }
+
+  it.each([
+    ['one in a thousand', 2000, 1000, [700]],
+    ['the first', 300, 100, [2]],
+    ['several', 1000, 250, [3, 4, 400, 401, 402, 999]],
+    ['everybody', 40, 20, Array.from({ length: 40 }, (_, index) => index + 1)],
+  ])('is divided until those at fault stand alone: %s', async (_, people, maxBatch, faulty) => {
+    const world = await batching(people, Infinity, maxBatch, rejecting(faulty));
+    choosy(world, faulty);
+    const result = await run(world, { budget: { count: 9999, share: 1 } });
+    expect(result).toMatchObject({ end: 'finished', counts: { sent: people - faulty.length, failed: faulty.length } });
+    const rows = await collect(world.store.messages({ campaign: 'c1', state: 'failed' }));
+    expect(rows.map((row) => row.seq)).toEqual(faulty);
+    const reached = world.provider.departures.map((one) => one.userId);
+    expect(new Set(reached).size).toBe(reached.length);
+  });
+
+  it('is divided by the run, so a pause and a shut window count in between', async () => {
+    const world = await batching(300, Infinity, 100);
+    choosy(world, [150]);
+    const stop = new AbortController();
+    const send = world.provider.send.bind(world.provider);
+    world.provider.send = async (batch, onWire) => {
+      if (batch.some(({ metadata }) => metadata.endsWith('/150'))) stop.abort();
+      return send(batch, onWire);
+    };
+    const { counts } = await run(world, { signal: stop.signal });
+    expect(counts).toMatchObject({ failed: 0, unknown: 0 });
+    expect(counts.queued).toBeGreaterThanOrEqual(100);
   });
 });
 

@@ -47,7 +47,7 @@ type Author = 'person' | 'account';
 
 /** A Page's conversations as the platform lists them: whatever is written moves its conversation to the top. */
 class Inbox implements Provider {
-  readonly capabilities = { registeredTemplates: false, lookup: false, maxBatch: 1 };
+  readonly capabilities = { registeredTemplates: false, lookup: false, maxBatch: () => 1 };
   /** When each call arrived. */
   readonly calls: number[] = [];
   readonly asked: { cursor: Cursor | null; since: number }[] = [];

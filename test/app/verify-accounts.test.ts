@@ -16,7 +16,7 @@ type Verify = Provider['verify'];
 
 function provider(verify: Verify): Provider {
   return {
-    capabilities: { registeredTemplates: false, lookup: false, maxBatch: 1 },
+    capabilities: { registeredTemplates: false, lookup: false, maxBatch: () => 1 },
     send: () => Promise.reject(new Error('a check sends nothing')),
     verify,
     close: () => Promise.resolve(),

@@ -246,6 +246,52 @@ describe('status callbacks of Twilio', () => {
     expect((await read(raw, NUMBER)).receipts).toEqual([{ ...arrived, userId: null, kind: 'read' }]);
   });
 
+  const ROW = 'campaign=c20261121-4f9ak&seq=17';
+  const ofRow: Receipt = { ...arrived, campaign: 'c20261121-4f9ak' };
+  const MARK = { campaign: 'c20261121-4f9ak', seq: '17' };
+
+  it.each<[string, string]>([
+    ['a path before the form', `/twilio?${ROW} ${form()}`],
+    ['an address before the form', `https://example.com/twilio?${ROW}\t${form()}\r`],
+    ['an address that had a query of its own', `/twilio?campaign=spring&seq=x&${ROW} ${form()}`],
+    ['query and form in one', `${ROW}&${form()}`],
+    ['query and form in an object', json(MARK)],
+    ['a number as row', JSON.stringify({ ...callback(), ...MARK, seq: 17 })],
+  ])('name their campaign by %s', async (_, line) => {
+    const all = await read(`${line}\n${line}\n`, NUMBER);
+    expect(all.problems).toEqual([]);
+    expect(all.receipts).toEqual([ofRow, ofRow]);
+  });
+
+  it.each<[string, string]>([
+    ['a path without a query', `/twilio ${form()}`],
+    ['a campaign without a row', `/twilio?campaign=c1 ${form()}`],
+    ['a row without a campaign', `/twilio?seq=1 ${form()}`],
+    ['what is no campaign id', json({ ...MARK, campaign: 'c1/2' })],
+    ['a campaign id that is too long', json({ ...MARK, campaign: 'c'.repeat(65) })],
+    ['a line break in a campaign id', json({ ...MARK, campaign: 'c1\n' })],
+    ['no campaign id', json({ ...MARK, campaign: '' })],
+    ['row 0', json({ ...MARK, seq: '0' })],
+    ['a row below 0', JSON.stringify({ ...callback(), ...MARK, seq: -1 })],
+    ['half a row', JSON.stringify({ ...callback(), ...MARK, seq: 1.5 })],
+    ['more rows than there are', json({ ...MARK, seq: '1'.repeat(10) })],
+    ['a list of campaigns', JSON.stringify({ ...callback(), ...MARK, campaign: ['c1'] })],
+    ['an object as row', JSON.stringify({ ...callback(), ...MARK, seq: { toString: '17' } })],
+    ['a campaign in the prototype', json().replace('{', '{"__proto__":{"campaign":"c1","seq":"1"},')],
+  ])('count without a campaign for %s', async (_, line) => {
+    expect(await read(line, NUMBER)).toMatchObject({ problems: [], receipts: [arrived] });
+  });
+
+  it('name no campaign where they do not name the person', async () => {
+    const nobody = { ...arrived, userId: null };
+    expect((await read(`/twilio?${ROW} ${form({ To: 'ann' })}`, NUMBER)).receipts).toEqual([nobody]);
+  });
+
+  it('take nothing else from the address that stands in the form', async () => {
+    const address = '/twilio?MessageStatus=read&To=%2B4915100000000&MessageSid=SM9';
+    expect((await read(`${address} ${form()}`, NUMBER)).receipts).toEqual([arrived]);
+  });
+
   it('of another number are left out, and what people wrote is no receipt', async () => {
     const all = await read(`${form({ From: '+15559999999' })}\n${form({ MessageStatus: 'received' })}`, NUMBER);
     expect(all).toMatchObject({ receipts: [], problems: [], ignored: { other_account: 1, inbound: 1 } });
@@ -254,6 +300,10 @@ describe('status callbacks of Twilio', () => {
 
   it.each<[string, string, ReceiptProblemCode]>([
     ['a prefix before the form', `2026-11-21 INFO ${form()}`, 'NOT_JSON'],
+    ['a method before the address', `POST /twilio?${ROW} ${form()}`, 'NOT_JSON'],
+    ['something after the form', `/twilio?${ROW} ${form()} 200`, 'NOT_JSON'],
+    ['an address alone', `/twilio?${ROW}&MessageSid=${SID}&MessageStatus=read `, 'NOT_JSON'],
+    ['very many question marks', `/${'?'.repeat(500_000)} ${' '.repeat(400_000)}x y`, 'NOT_JSON'],
     ['an unknown status', form({ MessageStatus: 'pondered' }), 'STATUS_UNKNOWN'],
     ['no status', `MessageSid=${SID}&To=x`, 'STATUS_UNKNOWN'],
     ['no message', form({ MessageSid: '' }), 'MESSAGE_ID_MISSING'],

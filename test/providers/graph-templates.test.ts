@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Template } from '../../src/core/template.js';
+import { compileTemplate, type Template } from '../../src/core/template.js';
 import type { PlatformTemplate } from '../../src/ports.js';
 import { Asking, envelope, errorOf, listing, PAGE } from '../support/graph-asking.js';
 import type { CannedReply } from '../support/provider-contract.js';
@@ -53,8 +53,8 @@ const templateCases: [string, object, PlatformTemplate][] = [
       bodyOf('{{1}}, it left {{ 2 }}. Thanks, {{1}}', { body_text: [['Ann', 'today']] }),
       buttonsOf(
         { type: 'POSTBACK', text: 'Stop', payload: 'STOP' },
-        { type: 'URL', text: 'Track', url: 'https://shop.example/t/{{1}}', example: ['https://shop.example/t/A-1042'] },
-        { type: 'URL', text: 'Rate', url: 'https://shop.example/r/{{1}}', example: '5' },
+        { type: 'POSTBACK', text: 'Yes', payload: '{"value":"yes","ref":"{{3}}"}' },
+        { type: 'URL', text: 'Track', url: 'https://shop.example/t/{{1}}' },
       ),
     ]),
     ours({
@@ -62,12 +62,28 @@ const templateCases: [string, object, PlatformTemplate][] = [
       body: '{{param_1}}, it left {{param_2}}. Thanks, {{param_1}}',
       buttons: [
         { type: 'postback', title: 'Stop', payload: 'STOP' },
-        { type: 'web_url', title: 'Track', url: 'https://shop.example/t/{{button_2}}' },
-        { type: 'web_url', title: 'Rate', url: 'https://shop.example/r/{{button_3}}' },
+        { type: 'postback', title: 'Yes', payload: '{"value":"yes","ref":"{{button_2}}"}' },
+        { type: 'web_url', title: 'Track', url: 'https://shop.example/t/{{button_3}}' },
       ],
-      examples: { header_1: 'A-1042', param_1: 'Ann', param_2: 'today', button_2: 'A-1042', button_3: '5' },
+      examples: { header_1: 'A-1042', param_1: 'Ann', param_2: 'today' },
     }),
   ],
+  ...(
+    [
+      ["of Meta's sample", { url_suffix_example: 'https://shop.example/t/A-1042' }, 'A-1042'],
+      ['that is a list', ['http://shop.example/t/A-1042'], 'A-1042'],
+      ['that is the end alone', 'A-1042', 'A-1042'],
+      ['of another address', 'https://elsewhere.example/A-1042', null],
+      ['that is none', { url_suffix_example: 7 }, null],
+    ] as const
+  ).map(([what, example, value]): [string, object, PlatformTemplate] => [
+    `an example of a link ${what}`,
+    node([buttonsOf({ type: 'URL', text: 'Track', url: 'http://shop.example/t/{{1}}', example })]),
+    ours({
+      buttons: [{ type: 'web_url', title: 'Track', url: 'http://shop.example/t/{{button_1}}' }],
+      examples: value === null ? {} : { button_1: value },
+    }),
+  ]),
   [
     'names',
     node(
@@ -81,6 +97,7 @@ const templateCases: [string, object, PlatformTemplate][] = [
         buttonsOf(
           { type: 'URL', text: 'Track', url: 'https://shop.example/{{order_no}}' },
           { type: 'POSTBACK', text: 'Stop' },
+          { type: 'POSTBACK', text: 'Order', payload: 'order_id_{{ number }}' },
         ),
       ],
       NAMED,
@@ -92,6 +109,7 @@ const templateCases: [string, object, PlatformTemplate][] = [
       buttons: [
         { type: 'web_url', title: 'Track', url: 'https://shop.example/{{order_no}}' },
         { type: 'postback', title: 'Stop', payload: 'Stop' },
+        { type: 'postback', title: 'Order', payload: 'order_id_{{number}}' },
       ],
       examples: { order_no: 'A-1042', name: 'Ann' },
     }),
@@ -108,6 +126,11 @@ const templateCases: [string, object, PlatformTemplate][] = [
     ours({ body: 'x', status: 'REJECTED', reason: 'INCORRECT_PARAMS [2J', category: null }),
   ],
   ['a reason that is none', node([bodyOf('x')], { rejected_reason: 'NONE' }), ours({ body: 'x' })],
+  [
+    'braces that stay open',
+    node([buttonsOf({ type: 'POSTBACK', text: 'Stop', payload: `{{${' '.repeat(100_000)}` })]),
+    ours({ buttons: [{ type: 'postback', title: 'Stop', payload: `{{${' '.repeat(100_000)}` }] }),
+  ],
   ['nothing of its parts', node([], { components: 'x' }), ours()],
 ];
 
@@ -125,6 +148,24 @@ const unsupportedCases: [string, object[], object, string][] = [
     [buttonsOf({ type: 'URL', text: 'x', url: 'https://{{1}}.example/' })],
     {},
     'a web address with a placeholder that is not its end',
+  ],
+  [
+    'two placeholders in an address',
+    [buttonsOf({ type: 'URL', text: 'x', url: 'https://shop.example/{{1}}/{{2}}' })],
+    {},
+    'a web address with more than one placeholder',
+  ],
+  [
+    'two placeholders in a payload',
+    [buttonsOf({ type: 'POSTBACK', text: 'x', payload: '{{1}} {{2}}' })],
+    {},
+    'a payload with more than one placeholder',
+  ],
+  [
+    'a name that is none in a payload',
+    [buttonsOf({ type: 'POSTBACK', text: 'x', payload: 'X {{order-no}}' })],
+    {},
+    'the placeholder {{order-no}}',
   ],
   ['a name that is none', [bodyOf('a {{order-no}} b')], NAMED, 'the placeholder {{order-no}}'],
   ['a number among names', [bodyOf('a {{1}} b')], NAMED, 'the placeholder {{1}}'],
@@ -166,9 +207,14 @@ const session = (more: Partial<Template>): Template => ({
 });
 const positional = { registration: { name: 'order_update', status: 'DRAFT', parameters: 'positional' as const } };
 const buttonsSent = buttonsOf(
-  { type: 'URL', text: 'Track', url: 'https://shop.example/t/{{1}}', example: ['https://shop.example/t/A-1042'] },
+  {
+    type: 'URL',
+    text: 'Track',
+    url: 'https://shop.example/t/{{1}}',
+    example: { url_suffix_example: 'https://shop.example/t/A-1042' },
+  },
   { type: 'URL', text: 'Shop', url: 'https://shop.example/' },
-  { type: 'POSTBACK', text: 'Stop', payload: 'STOP A-1042' },
+  { type: 'POSTBACK', text: 'Stop', payload: 'STOP {{1}}' },
 );
 
 describe('graph: registered templates', () => {
@@ -216,6 +262,8 @@ describe('graph: registered templates', () => {
     ['no list', [{ body: { data: 'x' } }]],
     ['no name', [listing([node([], { name: '' })])]],
     ['no status', [listing([node([], { status: null })])]],
+    ['a name that rewrites the terminal', [listing([node([], { name: 'order\u001b[2J' })])]],
+    ['a text that never ends', [{ body: `{"data":"${'\\"'.repeat(200_000)}` }]],
     ['no template', [{ body: { data: ['x'] } }]],
     [
       'no end',
@@ -293,6 +341,32 @@ describe('graph: registered templates', () => {
       session({ registration: undefined as never, header: undefined as never, body: 'Your order left.', buttons: [] }),
       { name: 'order', parameter_format: 'NAMED', components: [{ type: 'BODY', text: 'Your order left.' }] },
     ],
+    [
+      'one place for all variables of a button',
+      session({
+        header: undefined as never,
+        body: 'Your order left.',
+        buttons: [
+          { type: 'web_url', title: 'Track', url: 'https://shop.example/{{name}}/{{order_no}}#top' },
+          { type: 'postback', title: 'Stop', payload: '{"of":"{{name}} {{order_no}}","do":"stop"}' },
+        ],
+      }),
+      {
+        parameter_format: 'NAMED',
+        components: [
+          { type: 'BODY', text: 'Your order left.' },
+          buttonsOf(
+            {
+              type: 'URL',
+              text: 'Track',
+              url: 'https://shop.example/{{1}}',
+              example: { url_suffix_example: 'https://shop.example/Ann/A-1042#top' },
+            },
+            { type: 'POSTBACK', text: 'Stop', payload: '{"of":"{{1}}","do":"stop"}' },
+          ),
+        ],
+      },
+    ],
   ])('are handed in with %s', async (_label, template, content) => {
     const reply = { body: { id: 1234567890123456, status: 'PENDING', category: 'UTILITY' } };
     const { result, requests } = await asking.ask([reply], (provider) => provider.createTemplate?.(template));
@@ -308,15 +382,6 @@ describe('graph: registered templates', () => {
     ['with cards', { cards: [] }],
     ['with quick replies', { quickReplies: [{ title: 'x', payload: 'x' }] }],
     ['with a title that varies', { buttons: [{ type: 'postback', title: '{{name}}', payload: 'x' }] as const }],
-    [
-      'with an address that varies in the middle',
-      { buttons: [{ type: 'web_url', title: 'x', url: 'https://{{name}}.example/' }] as const },
-    ],
-    ['with an address that is a variable', { buttons: [{ type: 'web_url', title: 'x', url: '{{name}}' }] as const }],
-    [
-      'with two variables in an address',
-      { buttons: [{ type: 'web_url', title: 'x', url: 'https://a/{{name}}{{order_no}}' }] as const },
-    ],
   ])('%s are not handed in', async (_label, more) => {
     const { result } = await asking.ask([], (provider) => provider.createTemplate?.(session(more)));
     expect(result).toMatchObject({
@@ -354,7 +419,7 @@ describe('graph: registered templates', () => {
             status: 'APPROVED',
             reason: null,
             unsupported: null,
-            buttons: [{ url: 'https://shop.example/t/{{button_1}}' }, {}, { payload: 'STOP A-1042' }],
+            buttons: [{ url: 'https://shop.example/t/{{button_1}}' }, {}, { payload: 'STOP {{button_3}}' }],
             examples: {
               ...(parameters === 'named'
                 ? { name: 'Ann', order_no: 'A-1042' }
@@ -368,6 +433,31 @@ describe('graph: registered templates', () => {
       expect(await graph.templates?.()).toMatchObject({ templates: [{ status: 'PAUSED', reason: 'LOW_QUALITY' }] });
     },
   );
+
+  it('arrive with the values in their buttons, as they are shown here', async () => {
+    const { provider, sandbox } = await testSandbox();
+    const graph = provider();
+    const template = session({
+      buttons: [
+        { type: 'web_url', title: 'Track', url: 'https://shop.example/{{name}}/{{order_no}}' },
+        { type: 'postback', title: 'Stop', payload: 'STOP {{order_no}}, {{name}}!' },
+        { type: 'postback', title: 'Help', payload: 'HELP' },
+      ],
+    });
+    await graph.createTemplate?.(template);
+    const message = compileTemplate(template).render(['A-7', 'Ben']);
+    const [outcome] = await graph.send([{ userId: '7642925849053947', message, metadata: 'm', isReply: false }]);
+    expect(outcome).toMatchObject({ kind: 'sent' });
+    const [received] = sandbox.state.received();
+    expect(received?.content).toMatchObject({
+      buttons: [
+        { type: 'web_url', title: 'Track', url: 'https://shop.example/Ben/A-7' },
+        { type: 'postback', title: 'Stop', payload: 'STOP A-7, Ben!' },
+        { type: 'postback', title: 'Help', payload: 'HELP' },
+      ],
+    });
+    expect(received?.content?.['buttons']).toEqual(message.buttons);
+  });
 
   it('that a sandbox rejects say why, and of many none is left out', async () => {
     const templates = Array.from({ length: 250 }, (_, n) => ({ name: `t${n}`, language: 'en', body: 'x' }));

@@ -2,13 +2,7 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Failure } from '../../src/core/failure.js';
-import {
-  createRedactor,
-  createTransport,
-  type Fault,
-  type ProxySettings,
-  type Reply,
-} from '../../src/providers/http.js';
+import { createTransport, type Fault, type ProxySettings, type Reply } from '../../src/providers/http.js';
 import { ConnectProxy } from '../support/connect-proxy.js';
 import { machineClock, ReplyServer } from '../support/provider-contract.js';
 import { selfSigned, trustingAnybody } from '../support/self-signed.js';
@@ -170,17 +164,5 @@ describe('a proxy', () => {
     }
     expect(failure?.code).toBe('CONFIG_INVALID');
     expect(`${failure?.message} ${failure?.hint} ${failure?.stack}`).not.toContain('pa55word');
-  });
-});
-
-describe('words that are shown', () => {
-  it('say nothing of anybody who was in the same request', () => {
-    const redact = createRedactor(['s3cret']);
-    const shown = redact(
-      'Ann 6400000000000001: Hi Ann; 71002: Hi Ann, dear; s3cret',
-      { userId: '6400000000000001', texts: ['Hi Ann'] },
-      { userId: '71002', texts: ['Hi Ann, dear'] },
-    );
-    expect(shown).toBe('Ann …0001: [text]; …1002: [text]; [secret]');
   });
 });

@@ -18,6 +18,7 @@ import {
   type ProviderCase,
 } from '../support/provider-contract.js';
 import { TwilioServer, type Behaviour } from '../support/twilio-server.js';
+import { template } from '../support/fixtures.js';
 
 const SID = `AC${'0123456789abcdef'.repeat(2)}`;
 const TOKEN = 'f00dfacef00dfacef00dfacef00dface';
@@ -251,7 +252,7 @@ const replies: ProviderCase[] = [
       error: { code: 'REPLY_UNREADABLE', message: `The answer (HTTP status ${status}) is not Twilio's.` },
     },
   })),
-  ...[301, 307, 308, 404, 405, 407, 421].map((status): ProviderCase => ({
+  ...[301, 307, 308, 404, 405, 407, 414, 421, 431].map((status): ProviderCase => ({
     label: `${status} that is none of Twilio's: nothing was taken up`,
     message: hello,
     replies: [{ status, headers: { location: 'https://elsewhere.example/' }, body: '<html>no</html>' }],
@@ -542,7 +543,7 @@ describe('twilio: verify', () => {
     change(server);
     const provider = createTwilioProvider(config(server.url, more), machineClock);
     try {
-      const checks = (await provider.verify?.()) ?? [];
+      const checks = await provider.verify();
       expectNothingPrivate(checks, hello, [...SECRETS, SID]);
       for (const { detail } of checks) expect(detail).toMatch(/[.\])]$/);
       return { checks, requests: server.requests };
@@ -672,7 +673,8 @@ describe('twilio: configuration', () => {
       { channel: 'sms', id: FROM, accountSid: SID, authToken: TOKEN },
       machineClock,
     );
-    expect(provider.capabilities).toEqual({ registeredTemplates: false, lookup: false, maxBatch: 1 });
+    expect(provider.capabilities).toMatchObject({ registeredTemplates: false, lookup: false });
+    expect(provider.capabilities.maxBatch(template)).toBe(1);
     expect(provider).not.toHaveProperty('conversation');
   });
 
@@ -689,12 +691,13 @@ describe('twilio: configuration', () => {
     ['a channel of somebody else', { channel: 'messenger' }],
     ['a number without its country', { number: '015112345678' }],
     ['the SID of an API key', { accountSid: `SK${'0'.repeat(32)}` }],
+    ['a SID in small letters', { accountSid: `ac${'0'.repeat(32)}` }],
     ['a SID with a path in it', { accountSid: `AC${'0'.repeat(30)}/.` }],
     ['a token with a line break', { authToken: `${TOKEN}\n` }],
     ['no token', { authToken: '' }],
     ['a status callback that is none', { statusCallback: 'acme.example/twilio' }],
     ['a status callback that travels in the open', { statusCallback: 'http://acme.example/twilio' }],
-    ['a proxy that is none', { proxy: { https: 'ftp://proxy.example' } }],
+    ['a proxy that is none', { baseUrl: 'https://127.0.0.1:1', proxy: { https: 'ftp://proxy.example' } }],
   ])('refuses %s', (_label, wrong) => {
     const make = (): unknown => createTwilioProvider(config('http://127.0.0.1:1', wrong), machineClock);
     expect(make).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }) as Error);

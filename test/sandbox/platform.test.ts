@@ -316,8 +316,14 @@ describe('registered templates', () => {
     {
       type: 'BUTTONS',
       buttons: [
-        { type: 'URL', text: 'Track it', url: 'https://shop.example/{{1}}' },
-        { type: 'POSTBACK', text: 'Stop', payload: 'STOP' },
+        {
+          type: 'URL',
+          text: 'Track it',
+          url: 'https://shop.example/{{1}}',
+          example: { url_suffix_example: 'https://shop.example/A-1' },
+        },
+        { type: 'POSTBACK', text: 'Stop', payload: 'STOP_{{2}}' },
+        { type: 'POSTBACK', text: 'Help' },
       ],
     },
   ];
@@ -345,10 +351,12 @@ describe('registered templates', () => {
     registered: {
       ...registered('full', '1 Dec').registered,
       header: [{ name: null, text: 'A-1' }],
-      buttons: [{ type: 'URL', url: 'A-1' }],
+      buttons: [TRACK, STOP],
       ...more,
     },
   });
+  const TRACK = { type: 'URL', url: 'A-1' } as const;
+  const STOP = { type: 'POSTBACK', payload: 'A-$&' } as const;
 
   it('go out when the window is shut, with their parameters in place', async () => {
     const { send, sandbox } = await testSandbox({ templates, users: [{ id: ANN, opened_at: '-9d' }] });
@@ -356,15 +364,21 @@ describe('registered templates', () => {
     expect(await send(ANN, registered('named', ['name', 'Ann']))).toMatchObject({ kind: 'sent' });
     expect(await send(ANN, registered('worded', 'Ann', 'A-1'))).toMatchObject({ kind: 'sent' });
     expect(await send(ANN, full())).toMatchObject({ kind: 'sent' });
-    const postback = { type: 'POSTBACK', payload: 'STOP A-1' } as const;
-    expect(await send(ANN, full({ buttons: [{ type: 'URL', url: 'A-1' }, postback] }))).toMatchObject({ kind: 'sent' });
     expect(sandbox.state.received(ANN).map(({ text }) => text)).toEqual([
       'Order A-1 leaves on 1 Dec today',
       'Hi Ann!',
       'Hi Ann, order A-1.',
       'It leaves on 1 Dec.',
-      'It leaves on 1 Dec.',
     ]);
+    const [first, , , last] = sandbox.state.received(ANN);
+    expect(first?.content).not.toHaveProperty('buttons');
+    expect(last?.content).toMatchObject({
+      buttons: [
+        { type: 'web_url', title: 'Track it', url: 'https://shop.example/A-1' },
+        { type: 'postback', title: 'Stop', payload: 'STOP_A-$&' },
+        { type: 'postback', title: 'Help', payload: 'Help' },
+      ],
+    });
   });
 
   it.each([
@@ -374,11 +388,15 @@ describe('registered templates', () => {
     ['a parameter too many', registered('order_update', 'A-1', 'x', 'y')],
     ['named without a name', registered('named', 'Ann')],
     ['without the header', full({ header: [] })],
-    ['without the end of an address', full({ buttons: [] })],
-    ['with an address too many', full({ buttons: Array(2).fill({ type: 'URL', url: 'A-1' }) })],
-  ])('are refused when they are %s', async (_label, message) => {
+    ['without the end of an address', full({ buttons: [STOP] })],
+    ['with an address too many', full({ buttons: [TRACK, STOP, TRACK] })],
+    ['with a payload too many', full({ buttons: [TRACK, STOP, STOP] })],
+    ['with buttons in another order', full({ buttons: [STOP, TRACK] })],
+    ['with a payload that gets too long', full({ buttons: [TRACK, { ...STOP, payload: 'x'.repeat(996) }] })],
+    ['without a payload', full({ buttons: [TRACK] }), '100/1893029'],
+  ])('are refused when they are %s', async (_label, message, code = '100') => {
     const { send } = await testSandbox({ templates });
-    expect(await send(ANN, message)).toMatchObject({ kind: 'stopped', stop: 'content', error: { code: '100' } });
+    expect(await send(ANN, message)).toMatchObject({ kind: 'stopped', stop: 'content', error: { code } });
   });
 
   it('can be paused while the sandbox runs, in one language or in all', async () => {
@@ -411,6 +429,11 @@ describe('registered templates', () => {
     text,
     ...(examples.length > 0 && { example: { body_text: [examples] } }),
   });
+  const example = { url_suffix_example: 'https://shop.example/A-1' };
+  const withButton = (button: object): object[] => [
+    body('x'),
+    { type: 'BUTTONS', buttons: [{ text: 'Go', ...button }] },
+  ];
 
   it('are made, listed and sent', async () => {
     const { call, send } = await testSandbox();
@@ -435,6 +458,14 @@ describe('registered templates', () => {
     ['a number left out', [body('Order {{2}} left', 'A-1')]],
     ['a parameter without an example', [body('Order {{1}} left')]],
     ['a header without an example', [body('It left'), components[0]]],
+    ...(
+      [
+        ['a link that is a parameter', { type: 'URL', url: '{{1}}', example }],
+        ['a parameter in the middle of a link', { type: 'URL', url: 'https://shop.example/{{1}}/x', example }],
+        ['a link without an example', { type: 'URL', url: 'https://shop.example/{{1}}' }],
+        ['two parameters in a payload', { type: 'POSTBACK', payload: '{{1}} {{2}}' }],
+      ] as const
+    ).map(([what, button]): [string, object[]] => [what, withButton(button)]),
   ])('are rejected with %s', async (_label, parts) => {
     const { call } = await testSandbox();
     expect((await call('POST', path, { body: { ...made, components: parts } })).body).toMatchObject({
@@ -451,13 +482,12 @@ describe('registered templates', () => {
     ['another component', { components: [body('x'), { type: 'FOOTER', text: 'x' }] }],
     ['a header of another format', { components: [body('x'), { type: 'HEADER', format: 'AUDIO' }] }],
     ['a header without a text', { components: [body('x'), { type: 'HEADER', format: 'TEXT' }] }],
-    [
-      'another button',
-      { components: [body('x'), { type: 'BUTTONS', buttons: [{ type: 'PHONE_NUMBER', text: 'x' }] }] },
-    ],
-  ])('are refused with %s', async (_label, more) => {
+    ['another button', { components: withButton({ type: 'PHONE_NUMBER' }) }],
+    ['a quick reply', { components: withButton({ type: 'QUICK_REPLY' }) }, '100/2018416'],
+    ['an example of a payload', { components: withButton({ type: 'POSTBACK', example: ['x'] }) }, '100/2388051'],
+  ])('are refused with %s', async (_label, more, code = '100') => {
     const { call } = await testSandbox();
-    expect(codeOf((await call('POST', path, { body: { ...made, ...more } })).body)).toBe('100');
+    expect(codeOf((await call('POST', path, { body: { ...made, ...more } })).body)).toBe(code);
   });
 
   it('are listed in pages, with the fields that are asked for', async () => {

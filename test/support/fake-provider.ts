@@ -38,7 +38,7 @@ export type Script = (message: OutgoingMessage, nth: number) => Reply;
 export type Show = (shown: readonly ShownMessage[], userId: string, since: number, nth: number) => Lookup;
 
 export class FakeProvider implements Provider {
-  readonly capabilities = { registeredTemplates: true, lookup: true, maxBatch: 1 };
+  readonly capabilities = { registeredTemplates: true, lookup: true, maxBatch: (): number => 1 };
   /** What stands in each person's conversation, oldest first: what was delivered, and what a test puts there. */
   readonly threads = new Map<string, ShownMessage[]>();
   /** Every look into a conversation: whose, from when on, and when its calls were made. */
@@ -63,7 +63,8 @@ export class FakeProvider implements Provider {
   readonly batches: number[] = [];
 
   async send(batch: readonly OutgoingMessage[], onWire?: () => void): Promise<Outcome[]> {
-    if (batch.length === 0 || batch.length > this.capabilities.maxBatch) throw new Error(`a batch of ${batch.length}`);
+    if (batch.length === 0 || batch.length > this.capabilities.maxBatch())
+      throw new Error(`a batch of ${batch.length}`);
     this.batches.push(batch.length);
     const nth = ({ userId }: OutgoingMessage): number =>
       1 + this.departures.filter((one) => one.userId === userId).length;

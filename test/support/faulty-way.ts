@@ -20,13 +20,13 @@ export interface Trouble {
   reply?: CannedReply;
   /** How much later the answer comes, in real milliseconds. */
   lateMs?: number;
-  /** Whether the sender cannot know what became of the request. */
-  hides?: true;
+  /** Whether the sender cannot know what became of the request; `of several`: if it names more than one person. */
+  hides?: true | 'of several';
   /** How many requests in a row it meets; 1 unless told. */
   spell?: number;
 }
 
-export interface Weather {
+interface Weather {
   /** Each comes once, in random order, before any of them comes again. */
   troubles: readonly Trouble[];
   /** One request in so many meets a trouble, on average; the first never does. */
@@ -88,9 +88,10 @@ export class FaultyWay {
     const trouble = this.#next();
     const people = new Set(`${request.url ?? ''} ${body}`.match(this.#people));
     this.mostPeople = Math.max(this.mostPeople, people.size);
+    const hides = trouble?.hides === true || (trouble?.hides === 'of several' && people.size > 1);
     for (const person of people) {
       if (this.hidden.has(person)) this.again.push(person);
-      if (trouble?.hides) this.hidden.add(person);
+      if (hides) this.hidden.add(person);
     }
     const answer = trouble === null || trouble.reaches ? await this.#handOn(request, body) : {};
     if (trouble?.lateMs !== undefined) await pause(trouble.lateMs);

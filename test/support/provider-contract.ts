@@ -15,6 +15,7 @@ import type { Clock, Lookup, OutgoingMessage, Provider } from '../../src/ports.j
 import type { ProxySettings } from '../../src/providers/http.js';
 import { ConnectProxy } from './connect-proxy.js';
 import { selfSigned, trustingAnybody } from './self-signed.js';
+import { template } from './fixtures.js';
 
 export const machineClock: Clock = {
   now: () => Date.now(),
@@ -450,7 +451,7 @@ function describeBatch(contract: ProviderContract, batch: BatchContract): void {
 
     it('says how many it can send, and sends no more at a time', async () => {
       const provider = batch.open(server.url, 5000);
-      expect(provider.capabilities.maxBatch).toBe(maxBatch);
+      expect(provider.capabilities.maxBatch(template)).toBe(maxBatch);
       await provider.close();
       const messages = several(maxBatch + 2);
       const parts = [messages.slice(0, maxBatch), messages.slice(maxBatch)];

@@ -7,6 +7,7 @@ import {
   accountKey as PAGE,
   collect,
   DAY,
+  exactWindow,
   failureOf,
   NOW,
   readyCampaign,
@@ -36,10 +37,17 @@ const receipt = (seq: number, change: Partial<Receipt> = {}): Receipt => ({
   error: null,
   ...change,
 });
-/** One that names only the message, as Twilio gives them. */
+/** One that names only the message, as events of Twilio do. */
 const receiptById = (messageId: string, change: Partial<Receipt> = {}): Receipt =>
   receipt(1, { messageId, userId: null, campaign: null, ...change });
 const UNDELIVERED = { kind: 'undelivered', error: { code: 'cams:131026', message: 'not reachable' } } as const;
+const OPTED_OUT = { kind: 'undelivered', error: { code: 'twilio:21610', message: '' } } as const;
+const WHAT_THEY_SAY: [string, Partial<Receipt>][] = [
+  ['that it was delivered', {}],
+  ['that it was read', { kind: 'read' }],
+  ['that it was not delivered', UNDELIVERED],
+  ['only that it was accepted', { kind: null }],
+];
 
 const sent = (seq: number): Resolution => ({ seq, to: 'sent', messageId: `m_${seq}` });
 const queued = (seq: number, closesAt: number | null = NOW + DAY): Resolution => ({ seq, to: 'queued', closesAt });
@@ -165,12 +173,7 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
       expect(await states(store)).toBe(BEFORE);
     });
 
-    it.each<[string, Partial<Receipt>]>([
-      ['that it was delivered', {}],
-      ['that it was read', { kind: 'read' }],
-      ['that it was not delivered', UNDELIVERED],
-      ['only that it was accepted', { kind: null }],
-    ])('that name the campaign make an unknown row sent, also when they say %s', async (_, change) => {
+    it.each(WHAT_THEY_SAY)('that name the campaign make an unknown row sent, when they say %s', async (_, change) => {
       const { store } = await withUnknown();
       expect(await store.recordReceipts(PAGE, [receipt(3, change), receipt(3, change)], LATER)).toEqual({
         matched: 2,
@@ -186,8 +189,70 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
       expect((await store.summary('c1')).counts).toMatchObject({ sent: 2, unknown: 1 });
     });
 
+    it.each(WHAT_THEY_SAY)('keep a row from being sent again that is back in the queue: %s', async (_, change) => {
+      const { store, lease } = await withUnknown();
+      await store.requeue(lease, 'c1', [{ seq: 3, closesAt: null, from: 'unknown' }]);
+      const found = [receipt(3, change), receipt(3, change)];
+      expect(await store.recordReceipts(PAGE, found, LATER)).toEqual({ matched: 2, settled: 1 });
+      const { state, messageId, error, settledAt, receipt: stands } = await one(store, 3);
+      expect({ state, messageId, error, settledAt }).toEqual({
+        state: 'sent',
+        messageId: 't_3',
+        error: null,
+        settledAt: LATER,
+      });
+      expect(stands?.kind ?? null).toBe(found[0]!.kind);
+      expect((await store.next('c1', 9, LATER)).map(({ seq }) => seq)).toEqual([5]);
+    });
+
+    it.each(WHAT_THEY_SAY)('make a row sent that was attempted and then left out: %s', async (_, change) => {
+      const { store, lease } = await withUnknown();
+      await store.requeue(lease, 'c1', [{ seq: 3, closesAt: null, from: 'unknown' }]);
+      await store.cancel('c1', NOW);
+      const found = [receipt(3, change), receipt(5, change)];
+      expect(await store.recordReceipts(PAGE, found, LATER)).toEqual({ matched: 1, settled: 1 });
+      expect(await states(store)).toBe('1:sent(m_first) 2:failed 3:sent(t_3) 4:unknown 5:skipped');
+      expect(await one(store, 3)).toMatchObject({ reason: null });
+    });
+
+    it('make a row sent that was taken for failed, unless they tell of a failure too', async () => {
+      const { store } = await withUnknown();
+      expect(await store.recordReceipts(PAGE, [receipt(2, UNDELIVERED)], LATER)).toEqual({ matched: 1, settled: 0 });
+      expect(await one(store, 2)).toMatchObject({ state: 'failed', error: TIMEOUT, receipt: UNDELIVERED });
+      expect((await store.summary('c1')).receipts).toEqual({});
+      expect(await store.recordReceipts(PAGE, [receipt(2)], LATER)).toEqual({ matched: 1, settled: 1 });
+      expect(await one(store, 2)).toMatchObject({ state: 'sent', error: null, receipt: { kind: 'delivered' } });
+    });
+
+    it.each<[string, Receipt]>([
+      ['names its campaign', receipt(1, OPTED_OUT)],
+      ['names the message alone', receiptById('m_first', OPTED_OUT)],
+      ['is not the one that stands', receipt(3, OPTED_OUT)],
+      ['is about a row that failed', receipt(2, OPTED_OUT)],
+    ])('tell that somebody has opted out, also one that %s', async (_, found) => {
+      const { store } = await withUnknown();
+      await store.recordReceipts(PAGE, [receipt(3, { kind: 'read' }), receipt(4, UNDELIVERED), found, found], LATER);
+      const optedOut = async (account: string) =>
+        (
+          await store.standings(
+            account,
+            rows(5).map(({ userId }) => userId),
+            exactWindow,
+          )
+        ).flatMap((standing, index) => (standing.optedOut ? [user(index + 1)] : []));
+      expect(await optedOut(PAGE)).toEqual([found.userId ?? user(1)]);
+      expect(await optedOut('other-page')).toEqual([]);
+    });
+
+    it('tell of nobody else that they have opted out', async () => {
+      const { store } = await withUnknown();
+      await store.recordReceipts('other-page', [receipt(1, OPTED_OUT)], LATER);
+      await store.recordReceipts(PAGE, [receiptById('m_other', { ...OPTED_OUT, userId: user(1) })], LATER);
+      expect(await store.standings(PAGE, [user(1)], exactWindow)).toMatchObject([{ optedOut: false }]);
+    });
+
     it.each<[string, Receipt, string?]>([
-      ['about a row that failed', receipt(2)],
+      ['about a row that failed, without a campaign', receiptById('t_2', { userId: user(2) })],
       ['about a row that has not been sent', receipt(5)],
       ['about somebody who is not in the campaign', receipt(9)],
       ['about a campaign that there is none of', receipt(3, { campaign: 'c9' })],
@@ -298,13 +363,19 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
           pieces: fc.integer({ min: 1, max: 4 }),
         }),
       );
+      /** A row of every state but `started`, and of those that are queued one that was attempted. */
+      const withRequeued = async () => {
+        const ledger = await withUnknown(6);
+        await ledger.store.requeue(ledger.lease, 'c1', [{ seq: 3, closesAt: null, from: 'unknown' }]);
+        return ledger;
+      };
       const toReceipt = ({ seq, kind, at, code }: { seq: number; kind: Receipt['kind']; at: number; code: string }) =>
         receipt(seq, { kind, at, error: kind === 'undelivered' ? { code, message: '' } : null });
       await fc.assert(
         fc.asyncProperty(shuffled, async ({ all, often, pieces }) => {
-          const ordered = await withUnknown(6);
+          const ordered = await withRequeued();
           await ordered.store.recordReceipts(PAGE, all.map(toReceipt), LATER);
-          const mixed = await withUnknown(6);
+          const mixed = await withRequeued();
           const size = Math.max(1, Math.ceil(often.length / pieces));
           for (let from = 0; from < often.length; from += size)
             await mixed.store.recordReceipts(PAGE, often.slice(from, from + size).map(toReceipt), LATER);
@@ -322,7 +393,7 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
       const { store } = await withUnknown(2000);
       const found = rows(1999).map(({ seq }) => receipt(seq, { kind: 'read' }));
       const byPerson = receiptById('m_first', { userId: user(1) });
-      expect(await store.recordReceipts(PAGE, [...found, byPerson], LATER)).toEqual({ matched: 1999, settled: 1997 });
+      expect(await store.recordReceipts(PAGE, [...found, byPerson], LATER)).toEqual({ matched: 2000, settled: 1998 });
     });
   });
 

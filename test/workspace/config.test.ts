@@ -347,7 +347,7 @@ describe('accounts and the store', () => {
     const failure = catching(() => findAccount(workspace, 'acme-pge'));
     expect(failure.code).toBe('ACCOUNT_UNKNOWN');
     expect(failure.message).toContain('did you mean "acme-page"?');
-    expect(failure.hint).toContain('acme-page, acme-insta, acme-cams, alice-sms, play, sandbox');
+    expect(failure.hint).toContain('acme-page, acme-insta, acme-shop, acme-cams, alice-sms, play, sandbox');
     expect(catching(() => findAccount(noWorkspace(), '__proto__')).hint).toContain('There is: sandbox');
   });
 

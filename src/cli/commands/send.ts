@@ -13,7 +13,7 @@ import { registeredRefusal } from '../../app/registered-status.js';
 import { planCampaign, shortId, type Plan, type RecipientSource } from '../../app/plan.js';
 import { DEFAULT_BUDGET, explainError, hasEnded, NEEDS_A_PERSON } from '../../core/delivery.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
-import { PAGE_LIMIT } from '../../core/pacing.js';
+import { highestPace, PAGE_LIMIT } from '../../core/pacing.js';
 import { BULK_POLICY, templateBlock } from '../../core/policy.js';
 import type { Timing } from '../../core/schedule.js';
 import { senderKey } from '../../core/sender.js';
@@ -347,7 +347,7 @@ async function resolveRequest(
       ? { kind: 'ids', ids: options.to ?? [], values: parsePairs(options.var ?? []) }
       : { kind: 'sheet', path: context.path(options.sheet), limits: await context.sheetLimits() };
   const pace = options.pace === undefined ? account.pace : readPace(options.pace);
-  if (account.provider === 'graph' && account.channel === 'messenger' && pace > PAGE_LIMIT) {
+  if (pace > highestPace(account)) {
     throw new Failure(
       'USAGE',
       `A Page that sends more than ${PAGE_LIMIT} messages a second is cut off.`,

@@ -83,7 +83,14 @@ async function importFile(context: Context, file: string, options: WindowOptions
   const { store } = await context.store();
   const { readWindowLog } = await context.windowLog();
   const source = file === '-' ? context.terminal.input : context.path(file);
-  const batches = readWindowLog(source, { now: context.clock.now(), accountId: account.id, ...(format && { format }) });
+  const isLinked = account.provider === 'graph' && account.channel === 'instagram';
+  const instagramId = isLinked ? account.instagramId : undefined;
+  const batches = readWindowLog(source, {
+    now: context.clock.now(),
+    accountId: account.id,
+    ...(instagramId !== undefined && { instagramId }),
+    ...(format && { format }),
+  });
   const others = new Set<string>();
   const report = await importWindows({ store, clock: context.clock }, account, noting(batches, others));
   const ok = report.problems === 0;
@@ -110,7 +117,7 @@ async function importFile(context: Context, file: string, options: WindowOptions
       'IMPORT_INVALID',
       `${file} holds nothing that opens a window.`,
       ofOthers > 0
-        ? 'It is the log of another account: pass the name of that one with --account.'
+        ? `It is the log of another account: pass the name of that one with --account.${isLinked && instagramId === undefined ? ` Or it is that of the Instagram account that is linked to the Page: then write its id as \`instagramId:\` of ${name} into pagecast.yaml.` : ''}`
         : (report.ignored['receipt'] ?? 0) > 0
           ? `Receipts are for another command: pagecast message import-receipts ${file} --account ${name}`
           : 'A CSV needs the columns user_id,opened_at[,opener], with times such as 2026-11-21T10:00:00Z.',
