@@ -98,7 +98,7 @@ const ROWS: Record<string, ErrorRow> = {
   21610: {
     class: { kind: 'rejected', optedOut: true },
     meaning: 'This person has opted out of SMS from this number.',
-    advice: 'pagecast leaves this person out from now on, also when they text START to the number later.',
+    advice: 'Nothing to do: this person is left out from now on, also when they text START to the number later.',
   },
   21612: rejected('There is no way for SMS from the number that sends to this one.'),
   21614: rejected('This is no mobile number.'),

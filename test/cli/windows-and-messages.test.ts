@@ -53,6 +53,27 @@ describe('window', () => {
     expect(foreign.stderr).toContain('--account');
   });
 
+  it('reads webhooks of an Instagram account that goes by the id of its Page', async () => {
+    const own = '17841400455970123';
+    const insta = '  insta: { provider: graph, channel: instagram, id: "102938475601928", token: env:T';
+    const linked = await testWorkspace(`accounts:\n${insta} }\n`);
+    const at = Date.now() - 3_600_000;
+    const item = {
+      sender: { id: personId(0) },
+      recipient: { id: own },
+      timestamp: at,
+      message: { mid: 'm', text: 'x' },
+    };
+    const body = { object: 'instagram', entry: [{ id: own, time: at, messaging: [item] }] };
+    await linked.write('log.jsonl', JSON.stringify(body));
+    const load = ['window', 'import', 'log.jsonl', '--account', 'insta', '--json'];
+    const before = await inside(linked, load);
+    expect([before.status, before.error?.hint]).toEqual([3, expect.stringContaining('`instagramId:` of insta')]);
+    await linked.write('pagecast.yaml', `accounts:\n${insta}, instagramId: "${own}" }\n`);
+    const after = await inside(linked, load);
+    expect([after.status, after.json], after.stderr).toMatchObject([0, { events: 1, moved: 1, otherAccounts: [] }]);
+  });
+
   it('opens windows by what CAMS pushed, and sends receipts to their own command', async () => {
     const at = Date.now() - 3_600_000;
     const inbound = { MessageId: 'x', From: personId(7), To: PAGE, Type: 'TEXT', Message: 'hi', 'Timestamp ': at };
@@ -132,7 +153,7 @@ describe('message import-receipts', () => {
     ]);
     expect(code).toBe(0);
     expect(stdout).toBe(
-      '6 receipts read, 5 of them of messages from sandbox.\n1 receipt belongs to no message that this ledger has as sent.\n',
+      '6 receipts read, 5 of them of messages from sandbox.\n1 receipt belongs to no message that was sent from here.\n',
     );
 
     const kept = await listed(...of);

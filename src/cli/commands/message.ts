@@ -227,12 +227,12 @@ async function importFile(context: Context, file: string, options: { account?: s
     );
     if (report.settled > 0) {
       terminal.data(
-        `${plural(report.settled, 'unknown outcome was', 'unknown outcomes were')} settled by that: accepted, so sent.`,
+        `${plural(report.settled, 'message was', 'messages were')} settled by that: accepted, so sent.`,
       );
     }
     if (report.unmatched > 0) {
       terminal.data(
-        `${plural(report.unmatched, 'receipt belongs', 'receipts belong')} to no message that this ledger has as sent.`,
+        `${plural(report.unmatched, 'receipt belongs', 'receipts belong')} to no message that was sent from here.`,
       );
     }
     if (ofOthers > 0) terminal.data(ofOthersLine(ofOthers, others, account));
