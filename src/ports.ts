@@ -613,6 +613,8 @@ export interface Store {
   stage(plan: string, rows: readonly StagedRow[]): Promise<void>;
   /** The queued rows of a plan in the order in which they will be sent: closing time, then sheet order. To be read to its end. */
   order(plan: string): AsyncIterable<QueuePlace[]>;
+  /** The queued rows of a plan, in the order of the sheet. To be read before the plan changes again. */
+  stagedQueue(plan: string): AsyncIterable<StagedRow[]>;
   /** @returns how many of them were queued */
   leaveOut(plan: string, seqs: readonly number[], reason: SkipReason): Promise<number>;
   /** Has queued rows of a plan sent as its `outside`, after everybody whose window will close. */

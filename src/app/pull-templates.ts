@@ -31,6 +31,8 @@ export interface PullRequest {
   language?: string;
   /** Whether words that differ from the platform's are replaced by them. */
   overwrite: boolean;
+  /** Whether other accounts here have registered templates of their own, and so may have one that this account lacks. */
+  hasOthers: boolean;
 }
 
 /** A part in which a file may differ from what the platform has. */
@@ -50,7 +52,7 @@ export interface PulledTemplate {
   language: string;
   /** `absent`: a file says that it is registered, and the platform has none of that name and language. */
   state: 'new' | 'status_changed' | 'overwritten' | 'unchanged' | 'unusable' | 'absent';
-  /** Null for one that the platform does not have. */
+  /** Of one that the platform does not have: `ABSENT` where its file says so now, else null. */
   status: string | null;
   /** What the file said before; null without a file, and for CAMS, which approves templates in its own console. */
   statusBefore: string | null;
@@ -83,7 +85,9 @@ export async function pullTemplates(world: PullWorld, request: PullRequest): Pro
   const there = read.templates.filter(isWanted);
   for (const platform of there) templates.push(await puller.pull(platform));
   // Registered templates are the Page's, and whether CAMS lists all of its own is not said.
-  if (account.provider !== 'cams') templates.push(...absent(own, read.templates).filter(isWanted));
+  if (account.provider !== 'cams') {
+    for (const entry of absent(own, read.templates, isWanted)) templates.push(await puller.miss(entry));
+  }
   if (name !== undefined && templates.length === 0) {
     throw new Failure(
       'TEMPLATE_UNKNOWN',
@@ -110,23 +114,18 @@ function namesOf(name: string, own: readonly TemplateEntry[]): string[] {
   return [...new Set([...registered, name])];
 }
 
-function absent(own: readonly TemplateEntry[], there: readonly PlatformTemplate[]): PulledTemplate[] {
-  return own.flatMap(({ file, template: { name, language, registration } }): PulledTemplate[] => {
-    if (!registration || there.some((one) => one.name === registration.name && one.language === language)) return [];
-    return [
-      {
-        name: registration.name,
-        language,
-        state: 'absent',
-        status: null,
-        statusBefore: registration.status,
-        template: name,
-        file,
-        differs: [],
-        unusable: null,
-        reason: null,
-      },
-    ];
+type Registered = TemplateEntry & { template: { registration: NonNullable<Template['registration']> } };
+
+/** Those that are registered, and not among what the platform has. */
+function absent(
+  own: readonly TemplateEntry[],
+  there: readonly PlatformTemplate[],
+  isWanted: (one: { name: string; language: string }) => boolean,
+): Registered[] {
+  return own.filter((entry): entry is Registered => {
+    const { language, registration } = entry.template;
+    if (!registration || !isWanted({ name: registration.name, language })) return false;
+    return !there.some((one) => one.name === registration.name && one.language === language);
   });
 }
 
@@ -163,6 +162,27 @@ class Puller {
       const because = error.code === 'FILE_EXISTS' ? 'taken' : 'content';
       return { ...pulled, state: 'unusable', unusable: { because, detail: error.message } };
     }
+  }
+
+  /**
+   * A template that the platform does not have. Its file says so from then on, unless another account may have it; one that
+   * is PENDING may not have been handed in yet. A sandbox knows nothing of the templates of Pages.
+   */
+  async miss(entry: Registered): Promise<PulledTemplate> {
+    const { file, template } = entry;
+    const { account, hasOthers } = this.#request;
+    const { name, status: statusBefore } = template.registration;
+    const isGone = account.provider === 'graph' && !hasOthers && statusBefore !== 'PENDING';
+    if (isGone && statusBefore !== ABSENT) await this.#files.update(entry, { status: ABSENT });
+    return {
+      ...{ name, language: template.language, file, statusBefore },
+      state: 'absent',
+      status: isGone ? ABSENT : null,
+      template: template.name,
+      differs: [],
+      unusable: null,
+      reason: null,
+    };
   }
 
   async #bringUpToDate(
@@ -239,6 +259,8 @@ function localName(name: string): string {
   return cleaned.slice(0, 80) || 'template';
 }
 
+/** Pagecast's own word, beside those of the platform. */
+const ABSENT = 'ABSENT';
 const GONE = ['DELETED', 'PENDING_DELETION'];
 
 function unusableBecause(platform: PlatformTemplate): PulledTemplate['unusable'] {

@@ -19,11 +19,23 @@ export async function registeredRefusal(
     const there = read.templates.find(
       ({ name, language }) => name === registration.name && language === template.language,
     );
-    if (there === undefined || there.status === 'APPROVED') continue;
+    if (there?.status === 'APPROVED') continue;
+    const what = `The registered template ${template.name} (${template.language})`;
+    const others = read.templates.filter(({ name }) => name === registration.name).map(({ language }) => language);
     return {
       code: 'TEMPLATE_NOT_APPROVED',
-      message: `The registered template ${template.name} (${template.language}) is ${there.status} at the platform by now.`,
+      message: there
+        ? `${what} is ${there.status} at the platform by now.`
+        : `${what} is not known to the platform${others.length === 0 ? '' : `, which has it in ${shown(others)}`}.`,
     };
   }
   return null;
+}
+
+const MOST_SHOWN = 5;
+
+/** Languages as the platform writes them. */
+function shown(languages: readonly string[]): string {
+  const some = languages.slice(0, MOST_SHOWN).map((language) => language.slice(0, 20));
+  return `${some.join(', ')}${languages.length > some.length ? ', …' : ''}`;
 }

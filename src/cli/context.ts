@@ -213,6 +213,7 @@ export class Context {
         ...(account.version !== undefined && { version: account.version }),
         ...(account.login !== undefined && { login: account.login }),
         ...(account.batch !== undefined && { batch: account.batch }),
+        ...(account.instagramId !== undefined && { instagramId: account.instagramId }),
       };
       provider = openProvider('graph', graph, this.clock);
     } else if (account.provider === 'twilio') {
@@ -309,7 +310,7 @@ export class Context {
 
   /**
    * What the embedded sandbox has: the registered templates of the workspace and the starters, as they would be handed in. One
-   * that is PENDING has not been, as far as the sandbox is concerned.
+   * that is PENDING or ABSENT has not been, as far as the sandbox is concerned.
    */
   async #registeredTemplates(): Promise<unknown[]> {
     const { platformContent } = await import('../providers/graph-templates.js');
@@ -317,7 +318,7 @@ export class Context {
     return entries.flatMap(({ template }) => {
       const { status = 'PENDING' } = template.registration ?? {};
       const content = platformContent(template);
-      return status === 'PENDING' || typeof content === 'string' ? [] : [{ ...content, status }];
+      return ['PENDING', 'ABSENT'].includes(status) || typeof content === 'string' ? [] : [{ ...content, status }];
     });
   }
 

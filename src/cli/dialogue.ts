@@ -82,7 +82,8 @@ async function askForAccount(
   if (given.from !== undefined) return context.account(given.from);
   const { accounts } = await context.workspace();
   const usable = [...accounts.values()].filter((account) => templateBlock(template, account.channel) === null);
-  const [first] = accounts.values();
+  const all = [...accounts.values()];
+  const first = all.find(({ channel }) => template.channels.includes(channel)) ?? all[0];
   const block = usable.length === 0 && first ? templateBlock(template, first.channel) : null;
   if (block) throw new Failure('POLICY_FORBIDS', `${template.name} cannot be sent. ${block.reason}`, block.instead);
   return ask.choose(

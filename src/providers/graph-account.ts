@@ -3,6 +3,7 @@
  * when, and how much of its allowance is used. What the platform does not tell is no fault.
  */
 import { explainError } from '../core/delivery.js';
+import { PLATFORM_ID } from '../core/user-id.js';
 import type { AccountCheck, CallFailure } from '../ports.js';
 import { graphTime, pathPart, textId, type GraphAccess, type GraphCalls } from './graph-calls.js';
 import { accountLoad, regainMs } from './graph-reply.js';
@@ -97,13 +98,8 @@ class Inspection {
     const isLinked = channel === 'instagram' && this.#access.login === 'facebook';
     const linked = isLinked ? await this.#linkedAccount(ids[0] ?? '') : null;
     if (ids.includes(pageId)) {
-      const isUnclear = isLinked && linked === null;
-      this.#add({
-        about,
-        state: isUnclear ? 'unknown' : 'ok',
-        detail: `The token is for ${owner}${isUnclear ? '; which Instagram account is linked to it is not shown' : ''}.`,
-        hint: isUnclear ? 'Link the Instagram account to the Page, and give the token instagram_basic.' : '',
-      });
+      if (isLinked) this.#add(this.#linkCheck(owner, linked));
+      else this.#add({ about, state: 'ok', detail: `The token is for ${owner}.`, hint: '' });
       return true;
     }
     if (linked === pageId) {
@@ -125,12 +121,32 @@ class Inspection {
     return false;
   }
 
+  /** @param linked the Instagram account of the Page, whose own id no setting needs for sending */
+  #linkCheck(owner: string, linked: string | null): AccountCheck {
+    const about = 'identity';
+    const { instagramId } = this.#access;
+    if (linked === null) {
+      return {
+        about,
+        state: 'unknown',
+        detail: `The token is for ${owner}; which Instagram account is linked to it is not shown.`,
+        hint: 'Link the Instagram account to the Page, and give the token instagram_basic.',
+      };
+    }
+    const detail = `The token is for ${owner}, and the Instagram account that is linked to it is ${linked}`;
+    const write = `Write \`instagramId: "${linked}"\` under the account in pagecast.yaml: webhooks of Instagram name it by that id.`;
+    if (instagramId === undefined) return { about, state: 'ok', detail: `${detail}.`, hint: write };
+    if (instagramId === linked) return { about, state: 'ok', detail: `${detail}.`, hint: '' };
+    return { about, state: 'failed', detail: `${detail}, not ${instagramId}.`, hint: write };
+  }
+
   /** The Instagram account of a Page; null where it is not shown. */
   async #linkedAccount(page: string): Promise<string | null> {
     const id = pathPart(page);
     const answer = id === null ? null : await this.#read(id, 'instagram_business_account');
     const linked = answer && 'node' in answer ? answer.node['instagram_business_account'] : null;
-    return isRecord(linked) ? textId(linked['id']) : null;
+    const own = isRecord(linked) ? textId(linked['id']) : null;
+    return own !== null && PLATFORM_ID.test(own) ? own : null;
   }
 
   /** @returns whether to go on */

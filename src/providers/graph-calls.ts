@@ -26,6 +26,8 @@ export interface GraphAccess {
   root: string;
   pageId: string;
   channel: Channel;
+  /** The Instagram account that the settings name as linked to the Page. */
+  instagramId: string | undefined;
   transport: Transport;
   timeoutMs: number;
   token: string;

@@ -33,6 +33,8 @@ export interface GraphConfig {
   login?: Login;
   /** The most messages in one request, 1 (the default) to 50. */
   batch?: number;
+  /** The Instagram account that is linked to the Page, to be compared with what the platform says. */
+  instagramId?: string;
   proxy?: ProxySettings;
   timeoutMs?: number;
   /** Requests under way at a time. */
@@ -61,9 +63,9 @@ export function createGraphProvider(config: GraphConfig, clock: Clock): Provider
   const proof = appSecret === undefined ? undefined : appsecretProof(appSecret, token);
   const signature = proof === undefined ? {} : { appsecret_proof: proof };
   const redact = createRedactor([token, appSecret ?? '', proof ?? '']);
-  const { pageId, channel } = config;
+  const { pageId, channel, instagramId } = config;
   const access: GraphAccess = {
-    ...{ origin, root, pageId, channel, transport, timeoutMs },
+    ...{ origin, root, pageId, channel, instagramId, transport, timeoutMs },
     ...{ token, login, proof, redact, clock },
   };
   const doubt = new ProofDoubt(createGraphCalls(access));

@@ -38,6 +38,8 @@ export interface ProviderSettings {
   batch?: number;
   /** Whose login the token of a graph account comes from; the base URL tells it unless given, or is the login's own. */
   login?: Login;
+  /** The Instagram account's own id, where `id` is that of its Page. */
+  instagramId?: string;
 }
 
 const GRAPH_URL: Record<Login, string> = {

@@ -264,6 +264,29 @@ export class SqliteStore implements Store {
     }
   }
 
+  async *stagedQueue(plan: string): AsyncIterable<StagedRow[]> {
+    const { table } = this.#plan(plan);
+    let after = -1;
+    for (;;) {
+      const from = after;
+      const page = await this.#file.run(
+        () =>
+          this.#sql(
+            `SELECT seq, user_id AS userId, "values", reason, opener, closes_at AS closesAt, outside FROM ${table}
+             WHERE seq > ? AND reason IS NULL ORDER BY seq LIMIT ${BATCH}`,
+          ).all(from) as (Omit<StagedRow, 'values' | 'outside'> & { values: string; outside: 0 | 1 })[],
+      );
+      const last = page.at(-1);
+      if (last === undefined) return;
+      after = last.seq;
+      yield page.map((row) => ({
+        ...row,
+        values: JSON.parse(row.values) as string[],
+        outside: row.outside === 1,
+      }));
+    }
+  }
+
   leaveOut(plan: string, seqs: readonly number[], reason: SkipReason): Promise<number> {
     return this.#file.run(() => {
       const skip = this.#sql(

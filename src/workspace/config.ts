@@ -40,6 +40,8 @@ export interface GraphAccount extends Account {
   login?: 'facebook' | 'instagram';
   /** How many messages one call may carry, 1 to 50; one at a time without it. */
   batch?: number;
+  /** The Instagram account's own id, by which webhooks name it, where `id` is that of its Page. */
+  instagramId?: string;
 }
 
 export interface CamsAccount extends Account {
@@ -167,6 +169,7 @@ const accountKinds = [
     ...common,
     token: secret,
     appSecret: secret.optional(),
+    instagramId: quotedText('the digits of the Instagram account id', PLATFORM_ID).optional(),
     url: baseUrl(false).optional(),
     version: z
       .string({ error: expecting('a version such as v26.0') })
@@ -247,6 +250,10 @@ const accountShape = z
     if (isByInstagram && account.batch !== undefined && account.batch > 1) {
       const message = 'must be 1 with Instagram Login: batches are documented for graph.facebook.com only';
       context.addIssue({ code: 'custom', path: ['batch'], message });
+    }
+    if (account.provider === 'graph' && account.channel !== 'instagram' && account.instagramId !== undefined) {
+      const message = 'must not be given without the channel instagram: webhooks of Messenger carry the id of the Page';
+      context.addIssue({ code: 'custom', path: ['instagramId'], message });
     }
     if (account.pace !== undefined && account.pace > highestPace(account)) {
       context.addIssue({
@@ -339,6 +346,13 @@ const fileShape = strict({
     .default({}),
   window: windowShape.default({ hours: DEFAULT_WINDOW.hours, margin: DEFAULT_WINDOW.marginMs, openers: {} }),
 }).superRefine(({ accounts, owners }, context) => {
+  const own = accounts[SANDBOX_ACCOUNT.name];
+  if (own && own.provider !== 'sandbox') {
+    // Every example sends from it, on the understanding that nothing leaves the machine.
+    const message =
+      'must have the provider sandbox: an account of this name is taken for the one where nothing is really sent';
+    context.addIssue({ code: 'custom', path: ['accounts', SANDBOX_ACCOUNT.name], message });
+  }
   for (const [owner, name] of Object.entries(owners)) {
     // V2: what leaves in a record owner's name leaves as SMS, from the owner's own number.
     if (accounts[name]?.channel === 'sms') continue;

@@ -187,9 +187,18 @@ export class Secrets {
     else await this.#keyring(ref.keyring, (entry, signal) => entry.setPassword(secret, signal));
   }
 
-  /** Whether pagecast put it there, as far as its place tells. */
-  isOwn(ref: SecretRef): ref is SecretPlace {
+  /** Whether pagecast can have put it there, and may put another in its place. */
+  isKept(ref: SecretRef): ref is SecretPlace {
     return 'keyring' in ref || ('file' in ref && dirname(ref.file) === this.#folder);
+  }
+
+  /**
+   * Whether pagecast put it there for this workspace, as far as its place tells. The keyring belongs to all workspaces of a
+   * user: an entry under another name than pagecast gives by itself may be somebody else's as well.
+   * @param name as for `place`
+   */
+  isOwn(ref: SecretRef, name: string): ref is SecretPlace {
+    return this.isKept(ref) && (!('keyring' in ref) || ref.keyring === name);
   }
 
   /** @returns whether there was one @throws Failure FILE_UNWRITABLE, KEYRING_UNAVAILABLE */
@@ -211,7 +220,7 @@ export class Secrets {
     } catch (error) {
       const { code = 'unknown error' } = error as NodeJS.ErrnoException;
       if (code !== 'ENOENT' && code !== 'ENOTDIR') throw unusable(`cannot be read (${code})`, elsewhere);
-      const write = `(umask 077; cat > ${quoted(path)}), then paste the secret and press Enter and Ctrl-D.`;
+      const write = `(umask 077; mkdir -p ${quoted(dirname(path))}; cat > ${quoted(path)}), then paste the secret and press Enter and Ctrl-D.`;
       throw unusable('is not there', `Write it: ${write}`, 'SECRET_MISSING');
     }
     try {

@@ -432,8 +432,8 @@ store: sqlite:.pagecast/pagecast.db
 # Ids go in quotes: without them YAML reads a number, and digits get lost.
 accounts:
 #  my-page:
-#    provider: graph                  # graph (Meta's Graph API) or sandbox
-#    channel: messenger               # messenger or instagram
+#    provider: graph                  # graph (Meta's Graph API), cams, twilio or sandbox
+#    channel: messenger               # messenger or instagram; sms for twilio
 #    id: "102938475601928"            # the id of the Page, or of the Instagram account
 #    token: env:MY_PAGE_TOKEN
 #    appSecret: env:MY_APP_SECRET
@@ -442,6 +442,10 @@ accounts:
 #    provider: sandbox
 #    channel: messenger
 #    id: "100000000000002"
+# "pagecast account add" asks for what each kind needs and writes it here.
+
+# For --from record-owner: whose SMS account a row's owner has.
+# owners: { alice: alice-sms }
 
 # When somebody may be written to: 24 hours from their last action, less a margin for messages under way.
 # The platform's pages disagree on comments and visitor posts; "false" stops counting them.

@@ -110,6 +110,28 @@ describe('a run with a registered template for those outside', () => {
     expect(again.rows.map((one) => one.seq)).toEqual([1, 2, 3]);
   });
 
+  it.each<[what: string, templates: PlatformTemplate[], says: string]>([
+    ['at all', [], 'is not known to the platform.'],
+    [
+      'in this language',
+      [{ ...atPlatform('APPROVED'), language: 'en' }],
+      'not known to the platform, which has it in en.',
+    ],
+    ['under this name', [{ ...atPlatform('APPROVED'), name: 'order_update_2' }], 'is not known to the platform.'],
+  ])('stops before the first message when the platform does not have the template %s', async (_, templates, says) => {
+    const world = await fourPeople();
+    const provider = Object.assign(world.provider, {
+      templates: () => Promise.resolve({ kind: 'read' as const, templates }),
+    });
+    const result = await run({ ...world, provider });
+    expect(result).toMatchObject({ end: 'stopped', counts: { queued: 4, sent: 0 } });
+    expect(result.campaign.stop).toMatchObject({
+      cause: 'content',
+      error: { code: 'TEMPLATE_NOT_APPROVED', message: expect.stringContaining(says) as string },
+    });
+    expect(provider.departures).toEqual([]);
+  });
+
   it.each(['PAUSED', 'DISABLED', 'REJECTED', 'PENDING'])(
     'stops before the first message when the platform has the template as %s by now',
     async (status) => {
@@ -126,7 +148,6 @@ describe('a run with a registered template for those outside', () => {
 
   it.each([
     ['approved', { kind: 'read' as const, templates: [atPlatform('APPROVED')] }],
-    ['not listed', { kind: 'read' as const, templates: [] }],
     ['not to be read', { kind: 'failed' as const, error: { code: '10', message: 'no permission' } }],
   ])('goes on when it is %s', async (_, read) => {
     const world = await fourPeople();

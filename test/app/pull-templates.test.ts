@@ -57,19 +57,20 @@ interface PullOptions {
   language?: string;
   overwrite?: boolean;
   isDryRun?: boolean;
+  hasOthers?: boolean;
   from?: Account;
   /** Left out, those that come with pagecast. */
   starters?: string;
 }
 
 async function pull(templates: PlatformTemplate[], options: PullOptions = {}): Promise<PulledTemplate[]> {
-  const { isDryRun = false, from = account, overwrite = false, starters, ...only } = options;
+  const { isDryRun = false, from = account, overwrite = false, hasOthers = false, starters, ...only } = options;
   const world = {
     provider: platformWith(templates),
     listing: await templateLibrary(root, starters).list(),
     files: templateFiles(root, isDryRun),
   };
-  const result = await pullTemplates(world, { account: from, overwrite, ...only });
+  const result = await pullTemplates(world, { account: from, overwrite, hasOthers, ...only });
   if (result.kind === 'failed') throw new Error(result.error.message);
   return result.templates;
 }
@@ -368,6 +369,37 @@ describe('a template that is here', () => {
   });
 });
 
+describe('a template that the platform has no more', () => {
+  const APPROVED = HANDMADE.replace('PENDING', 'APPROVED');
+  const from: Account = { ...account, provider: 'graph' };
+  const gone = { name: 'order_news', state: 'absent', status: 'ABSENT', statusBefore: 'APPROVED' };
+
+  it('is ABSENT in its file, and APPROVED again when it is back', async () => {
+    const file = await write('mine.yaml', APPROVED);
+    expect(await pull([platform({ language: 'en' })], { from, language: 'en_US' })).toMatchObject([{ ...gone, file }]);
+    expect(await readFile(file, 'utf8')).toBe(APPROVED.replace('APPROVED', 'ABSENT'));
+    expect(await pull([], { from })).toMatchObject([{ ...gone, statusBefore: 'ABSENT' }]);
+    expect(await pull([platform()], { from })).toMatchObject([{ state: 'status_changed', statusBefore: 'ABSENT' }]);
+    expect(await readFile(file, 'utf8')).toBe(APPROVED);
+  });
+
+  it('is only told in a dry run', async () => {
+    const file = await write('mine.yaml', APPROVED);
+    expect(await pull([], { from, isDryRun: true })).toMatchObject([gone]);
+    expect(await readFile(file, 'utf8')).toBe(APPROVED);
+  });
+
+  it.each<[what: string, text: string, options: PullOptions]>([
+    ['when another Page may have it', APPROVED, { from, hasOthers: true }],
+    ['when it may not have been handed in yet', HANDMADE, { from }],
+    ['of a sandbox', APPROVED, { from: { ...account, provider: 'sandbox' } }],
+  ])('keeps its status %s', async (_, text, options) => {
+    const file = await write('mine.yaml', text);
+    expect(await pull([], options)).toMatchObject([{ state: 'absent', status: null }]);
+    expect(await readFile(file, 'utf8')).toBe(text);
+  });
+});
+
 describe('what is pulled', () => {
   const all = [
     platform(),
@@ -399,7 +431,9 @@ describe('what is pulled', () => {
     const provider: Provider = platformWith([]);
     delete provider.templates;
     const world = { provider, listing: { entries: [], broken: [] }, files: templateFiles(root) };
-    expect(await failureOf(pullTemplates(world, { account, overwrite: false }))).toBe('PROVIDER_UNAVAILABLE');
+    expect(await failureOf(pullTemplates(world, { account, overwrite: false, hasOthers: false }))).toBe(
+      'PROVIDER_UNAVAILABLE',
+    );
   });
 
   it('is nothing when the platform refuses', async () => {
@@ -407,7 +441,7 @@ describe('what is pulled', () => {
     const provider: Provider = { ...platformWith([]), templates: () => Promise.resolve(refusal) };
     await write('mine.yaml', HANDMADE);
     const world = { provider, listing: await templateLibrary(root).list(), files: templateFiles(root) };
-    expect(await pullTemplates(world, { account, overwrite: true })).toEqual(refusal);
+    expect(await pullTemplates(world, { account, overwrite: true, hasOthers: false })).toEqual(refusal);
     expect(await readFile(join(root, 'templates', 'mine.yaml'), 'utf8')).toBe(HANDMADE);
   });
 });

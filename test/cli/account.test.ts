@@ -22,9 +22,17 @@ beforeEach(async () => {
 const account = <T = Record<string, unknown>>(args: string[], env: Record<string, string> = {}): Promise<Inside<T>> =>
   inside<T>(workspace, ['account', ...args], env);
 
-/** With something piped in. */
-async function piped<T = Record<string, unknown>>(input: string, args: string[]): Promise<Inside<T>> {
-  const stdin = vi.spyOn(process, 'stdin', 'get').mockReturnValue(Readable.from([Buffer.from(input)]) as never);
+/** With something piped in. @param first done before any of it comes */
+async function piped<T = Record<string, unknown>>(
+  input: string,
+  args: string[],
+  first: () => Promise<unknown> = () => Promise.resolve(),
+): Promise<Inside<T>> {
+  const chunks = async function* (): AsyncGenerator<Buffer> {
+    await first();
+    yield Buffer.from(input);
+  };
+  const stdin = vi.spyOn(process, 'stdin', 'get').mockReturnValue(Readable.from(chunks()) as never);
   try {
     return await account<T>(args);
   } finally {
@@ -57,6 +65,8 @@ describe('account add, from flags', () => {
         'instagram',
         '--id',
         PAGE_ID,
+        '--instagram-id',
+        '17841400455970123',
         '--token',
         'file:keys/t',
         '--app-secret',
@@ -70,7 +80,7 @@ describe('account add, from flags', () => {
         '--url',
         'https://graph.facebook.com',
       ],
-      `channel: instagram\n    id: "${PAGE_ID}"\n    token: file:keys/t\n    appSecret: keyring:acme\n    url: https://graph.facebook.com\n    version: v26.0\n    batch: 20\n    pace: 20/s`,
+      `channel: instagram\n    id: "${PAGE_ID}"\n    instagramId: "17841400455970123"\n    token: file:keys/t\n    appSecret: keyring:acme\n    url: https://graph.facebook.com\n    version: v26.0\n    batch: 20\n    pace: 20/s`,
     ],
     [
       'cams',
@@ -142,6 +152,12 @@ describe('account add, from flags', () => {
       ['acme', ...GRAPH, '--token', 'env:T', '--space-id', 'x'],
       'USAGE',
       /--space-id does not go with the provider graph/,
+    ],
+    [
+      'the id of an Instagram account for Messenger',
+      ['acme', ...GRAPH, '--token', 'env:T', '--instagram-id', '17841400455970123'],
+      'USAGE',
+      /--instagram-id must not be given without the channel instagram/,
     ],
     [
       'a batch that is too large',
@@ -342,6 +358,21 @@ describe('account add --replace', () => {
   });
 });
 
+describe('account add --replace, when the file cannot be saved', () => {
+  it('puts back what was stored before, and takes away what is new', async () => {
+    await piped(`token=${TOKEN}`, ['add', 'acme', ...GRAPH, '--secrets-stdin']);
+    const changed = `${await yaml()}# by somebody else\n`;
+    const args = ['add', 'acme', '--replace', '--pace', '10/s', '--secrets-stdin', '--json'];
+    const { error } = await piped(`token=${SECRET}\napp-secret=${SECRET}`, args, () =>
+      workspace.write('pagecast.yaml', changed),
+    );
+    expect(error?.code).toBe('CONFIG_INVALID');
+    expect(await yaml()).toBe(changed);
+    expect(await filesWithSecrets()).toEqual([stored('acme.token')]);
+    expect(await readFile(stored('acme.token'), 'utf8')).toBe(`${TOKEN}\n`);
+  });
+});
+
 describe('account verify', () => {
   const MEANINGS: [what: string, page: NonNullable<SeedInput['page']>, status: number, failed: string][] = [
     ['a good token', {}, 0, ''],
@@ -446,6 +477,16 @@ describe('account list', () => {
   });
 });
 
+describe('account list, of accounts that share a secret', () => {
+  it('says once what is wrong with it', async () => {
+    const other = page('https://x.example').replace('acme', 'other');
+    await workspace.write('pagecast.yaml', `accounts:\n${page('https://x.example')}${other}`);
+    const { stdout, stderr } = await account(['list']);
+    expect(stdout.match(/no: env:T$/gm)).toHaveLength(2);
+    expect(stderr.match(/The environment variable T is not set/g)).toHaveLength(1);
+  });
+});
+
 describe('account remove', () => {
   const TWO = `accounts:\n  # the first\n  acme: { provider: sandbox, channel: messenger, id: "10001" }   # A\n  z:    ${SMS}\n`;
 
@@ -476,6 +517,17 @@ describe('account remove', () => {
     expect((await account(['remove', 'mine', '--yes', '--keep-secrets'])).status).toBe(0);
     expect(await filesWithSecrets()).toEqual([stored('acme.app-secret'), workspace.path('keys/t')]);
     expect(await yaml()).toBe(`${START}accounts:\n`);
+  });
+
+  it('leaves entries of the keyring that another workspace may use', async () => {
+    vi.stubEnv('DBUS_SESSION_BUS_ADDRESS', 'unix:path=/nonexistent');
+    await workspace.write('pagecast.yaml', `accounts:\n${page('https://x.example', 'keyring:shared.token')}`);
+    const { status, json, stderr } = await account(['remove', 'acme', '--yes', '--json']);
+    expect(status, stderr).toBe(0);
+    expect(json).toMatchObject({ removedSecrets: [] });
+    // Of the entry under the account's own name it tries to take away.
+    await workspace.write('pagecast.yaml', `accounts:\n${page('https://x.example', 'keyring:acme.token')}`);
+    expect((await account(['remove', 'acme', '--yes', '--json'])).error?.code).toBe('KEYRING_UNAVAILABLE');
   });
 
   it('refuses while owners, campaigns or schedules need it', async () => {

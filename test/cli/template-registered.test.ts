@@ -222,6 +222,31 @@ describe('template push', () => {
   });
 });
 
+describe('a template that the platform has no more', () => {
+  const approved = PENDING.replace('PENDING', 'APPROVED');
+
+  it('is written down as ABSENT, unless another Page of the workspace may have it', async () => {
+    const { page, url } = await sandboxWith([]);
+    const yaml = (name: string, id: string): string =>
+      `  ${name}: { provider: graph, channel: messenger, id: "${id}", token: env:T, url: "${url}" }\n`;
+    const one = `accounts:\n${yaml('acme', page.id)}`;
+    const gone = (...more: string[]): ReturnType<typeof inside<Pulled>> =>
+      inside<Pulled>(workspace, ['template', 'pull', '--from', 'acme', ...more], { T: page.token });
+    const file = await template('parcel_news.en_US', approved);
+
+    await workspace.write('pagecast.yaml', one);
+    const dry = await gone('--dry-run');
+    expect(dry.stdout).toContain('not at the platform (ABSENT)');
+    expect(dry.stderr).toContain('without --dry-run 1 file would be');
+    await workspace.write('pagecast.yaml', one + yaml('other', '555555555'));
+    expect((await gone('--json')).json.templates).toMatchObject([{ state: 'absent', status: null }]);
+    expect(await readFile(file, 'utf8')).toBe(approved);
+    await workspace.write('pagecast.yaml', one + yaml('same', page.id));
+    expect((await gone('--json')).json.templates).toMatchObject([{ state: 'absent', status: 'ABSENT' }]);
+    expect(await readFile(file, 'utf8')).toBe(approved.replace('APPROVED', 'ABSENT'));
+  });
+});
+
 describe('a template for people outside their window', () => {
   it('is shown and checked together with the one that names it', async () => {
     workspace = await testWorkspace('accounts: {}\n');

@@ -57,6 +57,29 @@ describe.skipIf(!HAS_TMUX)('account add', () => {
     expect(await yaml()).toBe(written);
   });
 
+  it('asks for the own id of an Instagram account that is linked to a Page, which may wait', async () => {
+    for (const [answer, line] of [
+      ['17841400455970123', '    instagramId: "17841400455970123"\n'],
+      ['', ''],
+    ] as const) {
+      const workspace = await testWorkspace('# mine\n');
+      const args = ['account', 'add', 'insta', '--provider', 'graph', '--token', 'env:T', '--no-verify'];
+      const screen = terminal(workspace, args);
+      await chooses(screen, 'On which channel?', 'Instagram');
+      await chooses(screen, 'How does the Instagram account sign in?', 'Through the Facebook Page');
+      await screen.sees('The id of the Page that the Instagram account is linked to:');
+      screen.answers(PAGE_ID);
+      await screen.sees('The own id of the Instagram account');
+      if (answer === '') screen.presses('Enter');
+      else screen.answers(answer);
+      expect(await screen.status()).toBe(0);
+      expect(await readFile(workspace.path('pagecast.yaml'), 'utf8')).toBe(
+        `# mine\naccounts:\n  insta:\n    provider: graph\n    channel: instagram\n    id: "${PAGE_ID}"\n${line}    token: env:T\n`,
+      );
+      screen.closes();
+    }
+  });
+
   it('writes nothing when it is left, and removes only what a person has confirmed', async () => {
     const before = 'accounts:\n  acme: { provider: sandbox, channel: messenger, id: "10001" }\n';
     const workspace = await testWorkspace(before);

@@ -255,6 +255,15 @@ describe('webhook bodies', () => {
     expect((await read(several, { accountId: '99999' })).otherAccounts).toEqual(['88888', '77777']);
   });
 
+  it('takes the Instagram account that is linked to a Page for the account itself', async () => {
+    const echo = { sender: { id: '77777' }, message: { is_echo: true, mid: 'm_1', metadata: 'pagecast/c1/1' } };
+    const log = [body('77777'), body('77777', echo), body('88888'), body()].join('\n');
+    const ids = { accountId: '99999', instagramId: '77777' };
+    expect(await read(log, ids)).toMatchObject({ events: [event, event], otherAccounts: ['88888'] });
+    expect((await read(log, ids)).echoes).toEqual([{ campaign: 'c1', seq: 1, messageId: 'm_1' }]);
+    expect((await read(log, { accountId: '99999' })).echoes).toEqual([]);
+  });
+
   it('gives the echoes of the account that was asked for, and of no other', async () => {
     const echo = (account: string, seq: number): string =>
       body(account, {

@@ -133,6 +133,21 @@ describe('graph: whether an account works', () => {
     expect(summary(result)[2]).toBe(line);
   });
 
+  const ownId = `\`instagramId: "${INSTAGRAM}"\``;
+  it.each([
+    ['missing: it is told, to be written down', undefined, 'ok', '.', ownId],
+    ['right', INSTAGRAM, 'ok', '.', ''],
+    ['wrong', '17841400000000001', 'failed', ', not 17841400000000001.', ownId],
+  ])('on Instagram: the own id of the account is %s', async (_label, instagramId, state, end, hint) => {
+    const settings = { channel: 'instagram' as const, ...(instagramId !== undefined && { instagramId }) };
+    const { result } = await verify([me, linked, lasting, listing([])], settings);
+    expect(result[2]).toMatchObject({ about: 'identity', state });
+    expect(result[2]?.detail).toBe(
+      `The token is for "Acme", and the Instagram account that is linked to it is ${INSTAGRAM}${end}`,
+    );
+    expect(result[2]?.hint).toMatch(hint === '' ? /^$/ : new RegExp(hint));
+  });
+
   it('asks graph.instagram.com in its own words, and nothing of what it does not tell', async () => {
     const account = { channel: 'instagram', login: 'instagram', pageId: INSTAGRAM } as const;
     const { result, requests } = await verify(

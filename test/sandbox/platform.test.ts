@@ -126,7 +126,7 @@ describe('refusals', () => {
     const [outcome] = await provider({ appSecret: 'another' }).send([
       { userId: BEN, metadata: 'm', isReply: false, message: { text: 'Hello', buttons: [], quickReplies: [] } },
     ]);
-    expect(outcome).toMatchObject({ kind: 'stopped', error: { code: '100' } });
+    expect(outcome).toMatchObject({ kind: 'stopped', error: { code: '100/appsecret' } });
     expect(codeOf((await call('GET', '/v26.0/me')).body)).toBe('100');
     const proof = createHmac('sha256', 'shhh').update(sandbox.page.token).digest('hex');
     expect((await call('GET', `/v26.0/me?appsecret_proof=${proof}`)).body).toEqual({

@@ -219,6 +219,19 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       expect((await store.summary('c1')).skip).toEqual({ opted_out: 1, window_closes_before_turn: 1 });
     });
 
+    it('reads the queued rows of a plan back as they were staged', async () => {
+      const { store } = await open();
+      await store.draft(newCampaign('c1'));
+      const staged = rows(2500).map((one, index) => ({
+        ...one,
+        values: ['Zoë 🎉', String(index)],
+        outside: index % 2 === 0,
+      }));
+      await store.stage('c1', [...staged].reverse());
+      await store.leaveOut('c1', [1, 2, 3], 'duplicate');
+      expect(await collect(store.stagedQueue('c1'))).toEqual(staged.slice(3));
+    });
+
     it('makes a campaign that is as the plan was drafted', async () => {
       const { store } = await open();
       const values = ['', 'Zoë 🎉', "'; DROP TABLE x; --", 'a\u0000b', '007'];

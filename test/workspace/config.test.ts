@@ -168,6 +168,18 @@ describe('what is refused, with its line and what is expected', () => {
     ['a batch that is too large', page('    batch: 51\n'), 7, /batch must be a whole number .*, from 1 to 50/],
     ['a batch of nothing', page('    batch: 0\n'), 7, /batch must be a whole number/],
     ['a batch that is a text', page('    batch: "20"\n'), 7, /batch must be a whole number/],
+    [
+      'the id of an Instagram account at a Page on Messenger',
+      page('    instagramId: "17841400455970123"\n'),
+      7,
+      /instagramId must not be given without the channel instagram/,
+    ],
+    [
+      'the id of an Instagram account as a number',
+      page('    instagramId: 17841400455970123\n').replace('messenger', 'instagram'),
+      7,
+      /instagramId .*digits get lost/,
+    ],
     ['a login of somebody else', page('    login: insta\n'), 7, /login must be one of facebook, instagram/],
     ['Messenger by Instagram Login', page('    login: instagram\n'), 7, /login must be facebook: /],
     ['Messenger at the host of Instagram', page('    url: https://graph.instagram.com\n'), 7, /url must be that of /],

@@ -195,9 +195,13 @@ describe('keeping a secret in a file', () => {
 
   it('is undone by removing it, and only what lies in that folder is pagecast’s own', async () => {
     await secrets().keep(ref(), TOKEN, false);
-    expect(secrets().isOwn(ref())).toBe(true);
-    expect(secrets().isOwn({ file: join(root, 'acme.token') })).toBe(false);
-    expect(secrets().isOwn({ env: 'T' })).toBe(false);
+    expect(secrets().isOwn(ref(), 'acme.token')).toBe(true);
+    expect(secrets().isOwn(ref(), 'other.token')).toBe(true);
+    expect(secrets().isOwn({ file: join(root, 'acme.token') }, 'acme.token')).toBe(false);
+    expect(secrets().isOwn({ env: 'T' }, 'T')).toBe(false);
+    expect(secrets().isOwn({ keyring: 'acme.token' }, 'acme.token')).toBe(true);
+    // The keyring is that of all workspaces of a user.
+    expect(secrets().isOwn({ keyring: 'acme.token' }, 'other.token')).toBe(false);
     expect(await secrets().remove(ref())).toBe(true);
     expect(await secrets().remove(ref())).toBe(false);
   });
@@ -255,7 +259,6 @@ describe('the real keyring', () => {
     expect((await refused(keyring.keep(ref, OTHER, false))).code).toBe('SECRET_EXISTS');
     await keyring.keep(ref, OTHER, true);
     expect(await keyring.read(ref)).toBe(OTHER);
-    expect(keyring.isOwn(ref)).toBe(true);
     expect(await keyring.remove(ref)).toBe(true);
     expect(await keyring.remove(ref)).toBe(false);
   });

@@ -19,6 +19,7 @@ export interface AddOptions {
   provider?: string;
   channel?: string;
   id?: string;
+  instagramId?: string;
   token?: string;
   appSecret?: string;
   spaceId?: string;
@@ -61,8 +62,11 @@ const SECRET_KEYS = Object.values(SECRETS).flatMap((fields) => fields.map(({ key
 const PROVIDERS = Object.keys(SECRETS) as ProviderName[];
 
 /** In this order they are written. */
-const PLAIN_KEYS = ['provider', 'channel', 'id', 'spaceId', 'url', 'version', 'batch', 'pace'] as const;
-const ORDER: readonly string[] = [...PLAIN_KEYS.slice(0, 4), ...SECRET_KEYS, ...PLAIN_KEYS.slice(4)];
+const ORDER: readonly string[] = [
+  ...['provider', 'channel', 'id', 'instagramId', 'spaceId'],
+  ...SECRET_KEYS,
+  ...['url', 'version', 'batch', 'pace'],
+];
 
 const INSTAGRAM_URL = 'https://graph.instagram.com';
 
@@ -112,22 +116,25 @@ export async function addAccount(context: Context, name: string | undefined, opt
   return verdict?.status ?? EXIT.done;
 }
 
-/** Stores the secrets, then writes the file; what was stored goes again when that fails. */
+/** Stores the secrets, then writes the file; when that fails, what was stored goes again, and what it has replaced comes back. */
 async function write(file: AccountsFile, secrets: Secrets, { name, entry, stored }: Answers): Promise<AccountConfig> {
   const change = file.with(name, entry);
   const account = change.workspace.accounts.get(name);
   if (account === undefined) throw new TypeError(`the changed configuration has no account ${name}`);
-  const made: SecretPlace[] = [];
+  const undo: (() => Promise<unknown>)[] = [];
   try {
     for (const { place, secret, overwrite } of stored) {
       const isNew = !(await secrets.holds(place));
+      // What cannot be read as a secret, such as an empty file, could not be used either.
+      const before = isNew ? null : await secrets.read(place).catch(() => null);
       await secrets.keep(place, secret, overwrite);
-      if (isNew) made.push(place);
+      if (isNew) undo.unshift(() => secrets.remove(place));
+      else if (before !== null) undo.unshift(() => secrets.keep(place, before, true));
     }
     // A new secret for the same account is no reason to touch the file.
     if (!isDeepStrictEqual(file.entry(name), entry)) await change.save();
   } catch (error) {
-    for (const place of made) await secrets.remove(place);
+    for (const step of undo) await step();
     throw error;
   }
   return account;
@@ -288,11 +295,13 @@ class Form {
   /** Asks for what is missing and no secret, and puts it into the entry. */
   async #plain(provider: ProviderName, entry: Record<string, unknown>): Promise<void> {
     const { entryFault } = await this.#context.configuration();
-    const type = async (key: string, question: string): Promise<void> => {
+    const type = async (key: string, question: string, isOptional = false): Promise<void> => {
       const ask = await this.#ask();
       const validate = (text: string): true | string =>
+        (isOptional && text.trim() === '') ||
         sentenceOrTrue('It', entryFault(provider, { ...entry, [key]: text.trim() }, key));
-      entry[key] = (await ask.type(question, { validate })).trim();
+      const typed = (await ask.type(question, { validate })).trim();
+      if (typed !== '') entry[key] = typed;
     };
     if (provider === 'twilio') entry['channel'] ??= 'sms';
     if (entry['channel'] === undefined) {
@@ -314,6 +323,10 @@ class Form {
       if (login === 'instagram') entry['url'] = INSTAGRAM_URL;
     }
     if (entry['id'] === undefined) await type('id', idQuestion(provider, entry));
+    if (isInstagram && this.#isGuided && entry['url'] === undefined && entry['instagramId'] === undefined) {
+      const question = 'The own id of the Instagram account, for importing its webhooks (empty: not now):';
+      await type('instagramId', question, true);
+    }
     if (provider === 'cams' && entry['spaceId'] === undefined) await type('spaceId', 'Its CustSpaceId:');
   }
 
@@ -334,7 +347,7 @@ class Form {
       if (secret === undefined) return [];
       const text = entry[key];
       const place =
-        typeof text === 'string' ? this.#secrets.ref(text) : this.#secrets.place('file', `${name}.${flagName(key)}`);
+        typeof text === 'string' ? this.#secrets.ref(text) : this.#secrets.place('file', secretName(name, key));
       if (place === null || 'env' in place) {
         const hint = `Pass --${flagName(key)} with file:PATH or keyring:NAME.`;
         throw new Failure('USAGE', `The ${what} is in an environment variable, where nothing can be stored.`, hint);
@@ -413,7 +426,7 @@ class Form {
     const ask = await this.#ask();
     const stored: Answers['stored'] = [];
     for (const { key, what, isOptional = false } of fields) {
-      const place = this.#secrets.place(kind, `${name}.${flagName(key)}`);
+      const place = this.#secrets.place(kind, secretName(name, key));
       const isThere = await this.#secrets.holds(place);
       const secret = await ask.typeHidden(`The ${what}${isOptional ? ' (empty: there is none)' : ''}:`, {
         validate: (text) => (isOptional && text.trim() === '') || (this.#secrets.fault(text) ?? true),
@@ -437,7 +450,7 @@ class Form {
     for (const { key, what } of fields) {
       const text = options[key] === undefined ? entry[key] : undefined;
       const place = typeof text === 'string' ? this.#secrets.ref(text) : null;
-      if (place === null || !this.#secrets.isOwn(place)) continue;
+      if (place === null || !this.#secrets.isKept(place)) continue;
       const ask = await this.#ask();
       const secret = await ask.typeHidden(`A new ${what} (empty: the one that is stored stays):`, {
         validate: (typed) => typed.trim() === '' || (this.#secrets.fault(typed) ?? true),
@@ -457,6 +470,11 @@ function idQuestion(provider: ProviderName, { channel, url }: AccountEntry): str
   if (channel === 'messenger') return 'The id of the Page:';
   if (provider === 'graph' && url === undefined) return 'The id of the Page that the Instagram account is linked to:';
   return 'The id of the Instagram account:';
+}
+
+/** Under which pagecast keeps a secret of an account by itself: `acme-page`, `appSecret` → `acme-page.app-secret` */
+export function secretName(account: string, key: string): string {
+  return `${account}.${flagName(key)}`;
 }
 
 /** `appSecret` → `app-secret` */

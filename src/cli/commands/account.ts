@@ -8,7 +8,7 @@ import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
 import { pace, table } from '../render.js';
 import { verdictText } from '../verdict-text.js';
-import { addAccount, type AddOptions } from './account-add.js';
+import { addAccount, secretName, type AddOptions } from './account-add.js';
 
 export function register(program: Command, launch: Launch): void {
   const account = program.command('account').description('the Pages, Instagram accounts and numbers you send from');
@@ -25,6 +25,7 @@ export function register(program: Command, launch: Launch): void {
     .option('--provider <provider>', 'graph (Meta), cams (Alibaba Cloud), twilio or sandbox')
     .option('--channel <channel>', 'messenger, instagram or sms')
     .option('--id <id>', 'the id of the Page or Instagram account, or the number with + and country code')
+    .option('--instagram-id <id>', "graph: the Instagram account's own id, where --id is that of its Page")
     .option('--token <place>', 'graph: where the access token is: env:NAME, file:PATH or keyring:NAME')
     .option('--app-secret <place>', "graph: where the app's secret is")
     .option('--space-id <id>', 'cams: the CustSpaceId')
@@ -114,9 +115,9 @@ async function list(context: Context): Promise<ExitStatus> {
       paint,
     ),
   );
-  for (const { failure } of rows.flatMap((row) => row.missing)) {
-    terminal.note(`${failure.message} ${tint.dim(failure.hint)}`);
-  }
+  const lines = rows.flatMap((row) => row.missing.map(({ failure }) => `${failure.message} ${tint.dim(failure.hint)}`));
+  // Accounts may share a secret.
+  for (const line of new Set(lines)) terminal.note(line);
   return EXIT.done;
 }
 
@@ -198,7 +199,7 @@ async function ownSecrets(context: Context, account: AccountConfig) {
   const others = [...accounts.values()].filter((one) => one.name !== account.name);
   const needed = new Set(others.flatMap((one) => secretRefs(one).map(({ ref }) => secrets.show(ref))));
   return secretRefs(account)
-    .map(({ ref }) => ref)
-    .filter((ref) => secrets.isOwn(ref))
+    .map(({ key, ref }) => (secrets.isOwn(ref, secretName(account.name, key)) ? ref : null))
+    .filter((ref) => ref !== null)
     .filter((ref) => !needed.has(secrets.show(ref)));
 }

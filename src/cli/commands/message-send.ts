@@ -5,14 +5,15 @@ import { explainError, STOP_STATUS } from '../../core/delivery.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import { templateBlock, type Verdict } from '../../core/policy.js';
 import { usableId } from '../../core/sheet.js';
-import type { Channel } from '../../core/template.js';
 import { maskId } from '../../core/user-id.js';
+import type { WindowState } from '../../core/window.js';
 import type { AccountConfig } from '../../workspace/config.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
-import { findingJson, sentence } from '../messages.js';
+import { findingJson } from '../messages.js';
 import { collect, parsePairs } from '../options.js';
 import { RECORD_OWNER } from '../owners.js';
+import { findingWords } from '../plan-preview.js';
 import { findingsText } from '../render.js';
 
 interface SingleOptions {
@@ -41,8 +42,8 @@ export function register(message: Command, launch: Launch): void {
       `
 Examples:
   $ pagecast message send --from acme-page --to 7642925849053947 --text "Your parcel is at the front desk."
-  $ pagecast message send --from acme-page --to 7642925849053947 --template order_notice --lang en_US --var order_no=A-7
-  $ pagecast message send --from record-owner --owner alice --to +4915112345678 --template pickup_sms --var name=Ann`,
+  $ pagecast message send --from acme-page --to 7642925849053947 --template order_shipped --lang en_US --var order_no=A-7 …
+  $ pagecast message send --from record-owner --owner alice --to +4915112345678 --template pickup_ready --lang en_US --var name=Ann …`,
     )
     .action(launch((context: Context, options: SingleOptions) => send(context, options)));
 }
@@ -64,8 +65,8 @@ async function send(context: Context, options: SingleOptions): Promise<ExitStatu
   const { store, engine } = await context.store();
   // What is no id of the channel (row V3) is nobody's, so nothing is known of a window: `sendOne` says what is wrong with it.
   if (usable !== null) {
-    const { verdict, optedOut } = await judgeOne({ store, clock }, message);
-    if (!verdict.allowed) throw await refusal(context, verdict, account.channel);
+    const { verdict, window: state, optedOut } = await judgeOne({ store, clock }, message);
+    if (!verdict.allowed) throw await refusal(context, verdict, account, state);
     if (optedOut) {
       throw new Failure(
         'POLICY_FORBIDS',
@@ -77,7 +78,7 @@ async function send(context: Context, options: SingleOptions): Promise<ExitStatu
   const interruption = context.interruptible(() => terminal.note('Stopping: waiting for the answer.'));
   try {
     const world = { store, engine, provider, sheets: await context.sheets(), clock, random };
-    return tell(context, message, await sendOne(world, message, interruption.signal));
+    return await tell(context, message, await sendOne(world, message, interruption.signal));
   } finally {
     interruption.dispose();
   }
@@ -126,21 +127,33 @@ async function chosenContent(context: Context, options: SingleOptions): Promise<
 async function refusal(
   context: Context,
   { row, reason, instead }: Extract<Verdict, { allowed: false }>,
-  channel: Channel,
+  { name, channel, provider }: AccountConfig,
+  window: WindowState,
 ): Promise<Failure> {
   const { entries } = await context.templates();
   const usable = entries
     .map((entry) => entry.template)
-    .filter((template) => template.kind === 'registered' && templateBlock(template, channel) === null)
+    .filter(
+      (template) => template.kind === 'registered' && templateBlock(template, channel) === null && provider !== 'cams',
+    )
     .map(({ name, language }) => `${name} (${language})`);
   const offered = usable.length > 0 && instead.includes('registered') ? ` There is: ${usable.join(', ')}.` : '';
-  return new Failure('POLICY_FORBIDS', `${reason} Nothing was sent. (${row})`, `${instead}${offered}`);
+  // Somebody of whom nothing is known may have written all the same.
+  const learn =
+    window === 'unknown' && channel !== 'sms'
+      ? ` Nothing is known of this person; if they have written: pagecast window import, or window sync --account ${name}.`
+      : '';
+  return new Failure('POLICY_FORBIDS', `${reason} Nothing was sent. (${row})`, `${instead}${offered}${learn}`);
 }
 
-function tell({ terminal }: Context, { userId }: SingleMessage, result: SingleResult): ExitStatus {
+async function tell(context: Context, { userId }: SingleMessage, result: SingleResult): Promise<ExitStatus> {
+  const { terminal } = context;
   if (result.kind === 'invalid') {
     if (terminal.json) terminal.document({ ok: false, findings: result.findings.map(findingJson) });
-    else terminal.data(findingsText(result.findings, result.findings.length, terminal.paint, 20, 'ID', sentence));
+    else {
+      const words = await findingWords(context);
+      terminal.data(findingsText(result.findings, result.findings.length, terminal.paint, 20, 'ID', words));
+    }
     return EXIT.invalid;
   }
   if (result.kind === 'left_out') {

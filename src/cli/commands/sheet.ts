@@ -4,8 +4,8 @@ import type { Command } from 'commander';
 import { checkSheet, readOrigin, type SheetReport } from '../../app/check-sheet.js';
 import { makeSheet } from '../../app/make-sheet.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
-import type { Finding } from '../../core/finding.js';
-import { CHANNELS, type Channel, type Template } from '../../core/template.js';
+import { isError, type Finding } from '../../core/finding.js';
+import { checkTemplate, CHANNELS, type Channel, type Template } from '../../core/template.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
 import { findingJson, findingNote, publicSentence, sentence } from '../messages.js';
@@ -65,15 +65,24 @@ async function make(context: Context, options: SheetOptions): Promise<ExitStatus
     );
   }
   const { owners, ...sender } = await senderOf(context, options);
-  const channel = sender.channel ?? chooseChannel(template, options.channel);
+  const channel = chooseChannel(template, sender.channel ?? options.channel);
+  if (checkTemplate(template).some(isError)) {
+    throw new Failure(
+      'TEMPLATE_INVALID',
+      `The template ${template.name} (${template.language}) has faults, so a sheet for it would be of no use.`,
+      `See them: pagecast template check ${template.name} --lang ${template.language}`,
+    );
+  }
   const request = { template, channel, path: file, overwrite: options.force === true, ...(owners && { owners }) };
   const made = await makeSheet(await context.sheets(), request);
   if (context.terminal.json)
     context.terminal.document({ ...made, template: template.name, language: template.language });
   else {
+    // A workbook does not say for which kind of account it is.
+    const from = options.from === undefined ? '' : ` --from ${options.from}`;
     context.terminal.data(file);
     context.terminal.note(
-      `Columns: ${made.header.join(', ')}. Fill it in, then: pagecast sheet check ${options.output ?? ''}`,
+      `Columns: ${made.header.join(', ')}. Fill it in, then: pagecast sheet check ${options.output ?? ''}${from}`,
     );
   }
   return EXIT.done;

@@ -34,6 +34,9 @@ export async function pull(context: Context, options: PullOptions): Promise<Exit
   const request = {
     account,
     overwrite,
+    hasOthers: [...(await context.workspace()).accounts.values()].some(
+      ({ provider, channel, id }) => provider === 'graph' && channel === 'messenger' && id !== account.id,
+    ),
     ...(name !== undefined && { name }),
     ...(language !== undefined && { language }),
   };
@@ -65,7 +68,9 @@ export async function pull(context: Context, options: PullOptions): Promise<Exit
 /** Whether its file is, or would be, written. */
 function hasChanged({ state, status, statusBefore }: PulledTemplate): boolean {
   // One that can no longer be used keeps its file, and that says so.
-  if (state === 'unusable') return statusBefore !== null && statusBefore !== status;
+  if (state === 'unusable' || state === 'absent') {
+    return status !== null && statusBefore !== null && statusBefore !== status;
+  }
   return state === 'new' || state === 'status_changed' || state === 'overwritten';
 }
 

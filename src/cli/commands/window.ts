@@ -85,6 +85,10 @@ async function importFile(context: Context, file: string, options: WindowOptions
   const source = file === '-' ? context.terminal.input : context.path(file);
   const isLinked = account.provider === 'graph' && account.channel === 'instagram';
   const instagramId = isLinked ? account.instagramId : undefined;
+  const ofInstagram =
+    isLinked && instagramId === undefined
+      ? ` If it is that of the Instagram account that is linked to the Page, write its id as \`instagramId:\` of ${name} into pagecast.yaml.`
+      : '';
   const batches = readWindowLog(source, {
     now: context.clock.now(),
     accountId: account.id,
@@ -117,7 +121,7 @@ async function importFile(context: Context, file: string, options: WindowOptions
       'IMPORT_INVALID',
       `${file} holds nothing that opens a window.`,
       ofOthers > 0
-        ? `It is the log of another account: pass the name of that one with --account.${isLinked && instagramId === undefined ? ` Or it is that of the Instagram account that is linked to the Page: then write its id as \`instagramId:\` of ${name} into pagecast.yaml.` : ''}`
+        ? `It is the log of another account: pass the name of that one with --account.${ofInstagram}`
         : (report.ignored['receipt'] ?? 0) > 0
           ? `Receipts are for another command: pagecast message import-receipts ${file} --account ${name}`
           : 'A CSV needs the columns user_id,opened_at[,opener], with times such as 2026-11-21T10:00:00Z.',
