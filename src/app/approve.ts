@@ -13,6 +13,15 @@ export interface Consent {
   confirmedCount: number;
 }
 
+/** The campaign in which an account has sent, or is about to send, the same to the same people; null when there is none. */
+export function sentBefore(
+  { store, clock }: { store: Store; clock: Clock },
+  account: Account,
+  digest: string,
+): Promise<Campaign | null> {
+  return store.sentBefore(senderKey(account), digest, clock.now() - RESEND_AFTER_MS);
+}
+
 /**
  * Says early, before anybody is asked anything, what `approvePlan` would say in the end.
  * @throws Failure ALREADY_SENT
@@ -23,7 +32,7 @@ export async function refuseIfSentBefore(
   digest: string,
   key?: string,
 ): Promise<void> {
-  const before = await store.sentBefore(senderKey(account), digest, clock.now() - RESEND_AFTER_MS);
+  const before = await sentBefore({ store, clock }, account, digest);
   // One with the same key, made by another job a moment ago, is to be gone on with.
   if (before && (key === undefined || before.key !== key)) throw alreadySent(before);
 }
@@ -73,6 +82,18 @@ export async function approvePlan(
   if (refusal.because === 'sent_before') throw alreadySent(refusal.campaign);
   if (refusal.because === 'key') requireSameContent(refusal.campaign, account, plan);
   return refusal.campaign.id;
+}
+
+/**
+ * Keeps the rows of a plan that may go to nobody, so that the ledger has every row of the sheet. Nobody has to confirm it,
+ * and its campaign finishes as soon as it is run.
+ */
+export async function keepLeftOut(
+  { store, clock }: { store: Store; clock: Clock },
+  { campaign, digest }: { campaign: string; digest: string },
+  budget: FailureBudget,
+): Promise<void> {
+  await store.approve(campaign, { again: true, budget, digest, policy: BULK_POLICY.version, now: clock.now() });
 }
 
 /**

@@ -1,9 +1,9 @@
 /**
- * Plans a campaign: every row is checked, joined with what is known of its person, and staged in the ledger in batches;
+ * Plans campaigns: every row is checked, joined with what is known of its person, and staged in the ledger in batches;
  * then turns are given out in the order of sending. Nothing can be sent from a plan until it is approved.
  */
 import { createHash } from 'node:crypto';
-import { campaignContent } from '../core/campaign-content.js';
+import { campaignContent, type CampaignContent } from '../core/campaign-content.js';
 import type { CampaignMode } from '../core/delivery.js';
 import { isError, type Finding, type FindingCode, type SheetLimits } from '../core/finding.js';
 import { Failure } from '../core/failure.js';
@@ -23,7 +23,14 @@ import type { Timing } from '../core/schedule.js';
 import { senderKey } from '../core/sender.js';
 import { SmsTally, type SmsTotals } from '../core/sms.js';
 import { hashTexts, type RowResult, type SheetDemands } from '../core/sheet.js';
-import { checkTemplate, compileTemplate, registeredMismatch, type Message, type Template } from '../core/template.js';
+import {
+  checkTemplate,
+  compileTemplate,
+  registeredMismatch,
+  type Channel,
+  type Message,
+  type Template,
+} from '../core/template.js';
 import type { WindowSettings } from '../core/window.js';
 import type { Account, Clock, Random, Sheets, StagedRow, Store } from '../ports.js';
 import { checkSheet, checkTypedIn, type SheetReport } from './check-sheet.js';
@@ -41,14 +48,21 @@ export interface PlanRequest {
   outside: Template | null;
   mode: CampaignMode;
   source: RecipientSource;
-  /** For a sheet with record owners: all of them, and whose rows this plan is for (null: no owner that is known). */
-  owners?: { all: ReadonlySet<string>; isMine: (owner: string | null) => boolean };
   window: WindowSettings;
   /** Messages a second. */
   pace: number;
   skipInvalid: boolean;
   /** When it is to be sent; null for at once. */
   timing: Timing | null;
+}
+
+/** One of the accounts that the people of a source are sent to from. */
+export interface PlanSender {
+  account: Account;
+  /** Messages a second. */
+  pace: number;
+  /** Whose rows leave from it, for a sheet with record owners; without it the sheet has none. */
+  owners?: ReadonlySet<string>;
 }
 
 export interface Plan {
@@ -95,147 +109,251 @@ export interface PlanWorld {
   random: Random;
 }
 
-/** Of each of a campaign's templates. */
-const SAMPLES = 3;
+/** How many messages are shown of each of a campaign's templates. */
+export const SAMPLES = 3;
 
-export async function planCampaign(world: PlanWorld, request: PlanRequest): Promise<Plan> {
-  const { store, clock } = world;
-  const { account, template, outside, mode, owners } = request;
-  requireUsable(template, account);
-  if (outside !== null) requireMatch(template, outside, account);
-  const now = clock.now();
-  const startAt = request.timing?.sendAt ?? now;
-  const pace = paceOf(template, request.pace);
-  const campaign = shortId('c', now, world.random);
-  const compiled = compileTemplate(template);
-  const variables = compiled.variables.map((variable) => variable.name);
-  await store.draft({
-    id: campaign,
-    account: senderKey(account),
-    accountName: account.name,
-    template,
-    source: request.source.kind === 'sheet' ? request.source.path : 'typed in',
-    pace,
-    variables,
-    timing: request.timing,
-    mode,
-    outside,
-  });
+export async function planCampaign(world: PlanWorld, { account, pace, ...request }: PlanRequest): Promise<Plan> {
+  const [plan] = await planCampaigns(world, request, [{ account, pace }]);
+  return plan;
+}
+
+/**
+ * Plans a campaign for each sender, in one reading of the source: whatever happens to the file meanwhile, every row is in
+ * one of the plans, and in one only. Rows of nobody who is known as an owner are kept with a plan that has people.
+ * @returns a plan for each sender, in their order, also for those without rows; findings and their counts are those of the
+ * whole source. There is a campaign for each plan with rows, or for none of them.
+ */
+export async function planCampaigns(
+  world: PlanWorld,
+  request: Omit<PlanRequest, 'account' | 'pace'>,
+  senders: readonly [PlanSender, ...PlanSender[]],
+): Promise<[Plan, ...Plan[]]> {
+  const { template, outside } = request;
+  for (const { account } of senders) {
+    requireUsable(template, account);
+    if (outside !== null) requireMatch(template, outside, account);
+  }
+  const now = world.clock.now();
+  const [firstSender, ...otherSenders] = senders;
+  const first = new PlanDraft(world, request, firstSender, now);
+  const others = otherSenders.map((sender) => new PlanDraft(world, request, sender, now));
+  const drafts = [first, ...others];
+  const ofOwner = new Map(drafts.flatMap((draft) => [...(draft.sender.owners ?? [])].map((owner) => [owner, draft])));
+  /** Rows whose person stands in a later row with other values: neither of the two is known to be right. */
+  const contradicted = new Set<number>();
+  let home: PlanDraft | undefined;
+
+  const stage = async (checked: readonly CheckedRow[]): Promise<void> => {
+    const strays: CheckedRow[] = [];
+    const shares = new Map<PlanDraft, CheckedRow[]>();
+    for (const result of checked) {
+      const duplicate = result.findings.find((one) => one.code === 'ID_DUPLICATE');
+      if (duplicate && !duplicate.args.sameValues) contradicted.add(duplicate.args.firstRow);
+      const draft = drafts.length === 1 ? first : ofOwner.get(ownerOf(result) ?? '');
+      const share = draft === undefined ? strays : (shares.get(draft) ?? []);
+      share.push(result);
+      if (draft !== undefined) shares.set(draft, share);
+    }
+    for (const [draft, share] of shares) await draft.stage(share);
+    home ??= drafts.find((draft) => draft.hasPeople);
+    if (strays.length > 0) await (home ?? first).stage(strays);
+  };
+
   try {
-    const skip = Object.fromEntries(PLAN_REASONS.map((reason) => [reason, 0])) as Plan['skip'];
-    const digest = new ContentDigest(account, template, outside);
-    const content = campaignContent(request);
-    const reach = reachOf(request, account.channel);
-    let sendOutside = 0;
-    let rows = 0;
-    let recipients = 0;
-    const sms = new SmsTally();
-    const samples: Plan['samples'] = [];
-    // Beside the set of ids the only thing that grows with the rows: eight bytes for each.
-    const closings: number[] = [];
-    /** Of those whose window is open now and shut by the time of a timed send. */
-    const lost: number[] = [];
-    /** Rows whose person stands in a later row with other values: neither of the two is known to be right. */
-    const contradicted: number[] = [];
-    let example: readonly string[] | null = null;
+    for (const draft of drafts) await draft.open();
+    const report = await check(world.sheets, request, senders, stage);
+    const usable = report.recipients > 0 && (report.ok || (request.skipInvalid && !report.findings.some(concernsFile)));
+    const plans: Plan[] = [];
+    for (const draft of others) plans.push(await draft.conclude(report, usable, contradicted));
+    return [await first.conclude(report, usable, contradicted), ...plans];
+  } catch (error) {
+    for (const draft of drafts) await world.store.discard(draft.id).catch(() => undefined);
+    throw error;
+  }
+}
 
-    const stage = async (checked: Exclude<RowResult, { kind: 'blank' }>[]): Promise<void> => {
-      for (const { findings } of checked) {
-        const duplicate = findings.find((one) => one.code === 'ID_DUPLICATE');
-        if (duplicate && !duplicate.args.sameValues) contradicted.push(duplicate.args.firstRow);
+type CheckedRow = Exclude<RowResult, { kind: 'blank' }>;
+
+/** The rows of one sender, as they come. */
+class PlanDraft {
+  readonly id: string;
+  readonly sender: PlanSender;
+  readonly #world: PlanWorld;
+  readonly #request: Omit<PlanRequest, 'account' | 'pace'>;
+  readonly #now: number;
+  readonly #startAt: number;
+  readonly #pace: number;
+  readonly #reach: Reach;
+  readonly #variables: readonly string[];
+  readonly #skip: Plan['skip'];
+  readonly #digest: ContentDigest;
+  #queue: QueueFigures;
+  /** When the windows close of those whose window is open now and shut by the time of a timed send. */
+  readonly #lost: number[] = [];
+  #rows = 0;
+  #recipients = 0;
+  #example: readonly string[] | null = null;
+
+  constructor(world: PlanWorld, request: Omit<PlanRequest, 'account' | 'pace'>, sender: PlanSender, now: number) {
+    const { template, outside, timing } = request;
+    this.id = shortId('c', now, world.random);
+    this.sender = sender;
+    this.#world = world;
+    this.#request = request;
+    this.#now = now;
+    this.#startAt = timing?.sendAt ?? now;
+    this.#pace = paceOf(template, sender.pace);
+    this.#reach = reachOf(request, sender.account.channel);
+    this.#variables = compileTemplate(template).variables.map((variable) => variable.name);
+    this.#skip = Object.fromEntries(PLAN_REASONS.map((reason) => [reason, 0])) as Plan['skip'];
+    this.#digest = new ContentDigest(sender.account, template, outside);
+    this.#queue = this.#noFigures();
+  }
+
+  /** Whether anybody is to be sent to, as far as the rows have come. */
+  get hasPeople(): boolean {
+    return this.#queue.closings.length > 0;
+  }
+
+  open(): Promise<void> {
+    const { template, outside, mode, source, timing } = this.#request;
+    const { account } = this.sender;
+    return this.#world.store.draft({
+      id: this.id,
+      account: senderKey(account),
+      accountName: account.name,
+      template,
+      source: source.kind === 'sheet' ? source.path : 'typed in',
+      pace: this.#pace,
+      variables: this.#variables,
+      timing,
+      mode,
+      outside,
+    });
+  }
+
+  async stage(results: readonly CheckedRow[]): Promise<void> {
+    const { store } = this.#world;
+    const { window } = this.#request;
+    const people = results.flatMap((result) => (result.kind === 'recipient' ? [result.recipient.userId] : []));
+    this.#rows += results.length;
+    this.#recipients += people.length;
+    const standings = await store.standings(senderKey(this.sender.account), people, window);
+    let person = 0;
+    const staged = results.map((result): StagedRow => {
+      if (result.kind === 'invalid') {
+        const reason = result.findings.some((one) => one.code === 'ID_DUPLICATE') ? 'duplicate' : 'invalid';
+        this.#skip[reason] += 1;
+        return {
+          seq: result.row,
+          userId: result.userId,
+          values: result.values,
+          reason,
+          closesAt: null,
+          opener: null,
+          outside: false,
+        };
       }
-      const results = owners ? checked.filter((result) => owners.isMine(ownerOf(result))) : checked;
-      rows += results.length;
-      recipients += results.filter((result) => result.kind === 'recipient').length;
-      const people = results.flatMap((result) => (result.kind === 'recipient' ? [result.recipient.userId] : []));
-      const standings = await store.standings(senderKey(account), people, request.window);
-      let person = 0;
-      const staged = results.map((result): StagedRow => {
-        if (result.kind === 'invalid') {
-          const reason = result.findings.some((one) => one.code === 'ID_DUPLICATE') ? 'duplicate' : 'invalid';
-          skip[reason] += 1;
-          return {
-            seq: result.row,
-            userId: result.userId,
-            values: result.values,
-            reason,
-            closesAt: null,
-            opener: null,
-            outside: false,
-          };
-        }
-        const { row, userId, values } = result.recipient;
-        const standing = standings[person] ?? { last: null, optedOut: false };
-        person += 1;
-        digest.add(userId, values);
-        example ??= values;
-        const admission = admit(standing, startAt, request.window, reach);
-        const opener = standing.last?.opener ?? null;
-        if (admission.reason !== null) {
-          const today = startAt > now ? admit(standing, now, request.window, reach) : admission;
-          if (today.reason === null) lost.push(today.closesAt ?? Infinity);
-          skip[admission.reason] += 1;
-        } else {
-          closings.push(admission.closesAt ?? Infinity);
-          if (admission.outside) sendOutside += 1;
-          if (account.channel === 'sms') sms.add(content.render(values, false).text ?? '');
-          const alike = samples.filter((sample) => sample.outside === admission.outside);
-          if (alike.length < SAMPLES) {
-            const message = content.render(values, admission.outside);
-            samples.push({ row, userId, values, message, outside: admission.outside });
-          }
-        }
-        return { seq: row, userId, values, opener, ...admission };
-      });
-      await store.stage(campaign, staged);
-    };
+      const { row, userId, values } = result.recipient;
+      const standing = standings[person] ?? { last: null, optedOut: false };
+      person += 1;
+      this.#digest.add(userId, values);
+      this.#example ??= values;
+      const admission = admit(standing, this.#startAt, window, this.#reach);
+      const admitted = { seq: row, userId, values, opener: standing.last?.opener ?? null, ...admission };
+      if (admission.reason === null) this.#queue.add(admitted);
+      else {
+        const today = this.#startAt > this.#now ? admit(standing, this.#now, window, this.#reach) : admission;
+        if (today.reason === null) this.#lost.push(today.closesAt ?? Infinity);
+        this.#skip[admission.reason] += 1;
+      }
+      return admitted;
+    });
+    await store.stage(this.id, staged);
+  }
 
-    const report = await check(world.sheets, request, stage);
-    const usable = recipients > 0 && (report.ok || (request.skipInvalid && !report.findings.some(concernsFile)));
-    let queued = closings.length;
-    if (!usable) await store.discard(campaign);
-    else if (contradicted.length > 0) {
-      const left = await store.leaveOut(campaign, contradicted, 'duplicate');
-      skip.duplicate += left;
-      queued -= left;
+  async conclude(report: SheetReport, isSourceUsable: boolean, contradicted: ReadonlySet<number>): Promise<Plan> {
+    const { store } = this.#world;
+    const { template, outside, source, timing } = this.#request;
+    const { account } = this.sender;
+    const usable = isSourceUsable && this.#rows > 0;
+    if (!usable) await store.discard(this.id);
+    else if (contradicted.size > 0) await this.#leaveOut(contradicted);
+    const { closings } = this.#queue;
+    let { sendOutside } = this.#queue;
+    const pace = this.#pace;
+    const startAt = this.#startAt;
+    if (usable && !everybodyInTime(Float64Array.from(closings).sort(), startAt, pace)) {
+      const late = await passWhoIsTooLate(store, this.id, new TurnTaker(startAt, pace), this.#reach);
+      if (this.#reach === 'both') sendOutside += late;
+      else this.#skip.window_closes_before_turn = late;
     }
-    const sorted = Float64Array.from(closings).sort();
-    if (usable && !everybodyInTime(sorted, startAt, pace)) {
-      const late = await passWhoIsTooLate(store, campaign, new TurnTaker(startAt, pace), reach);
-      if (reach === 'both') sendOutside += late;
-      else skip.window_closes_before_turn = late;
-    }
-    const send = usable ? queued - skip.window_closes_before_turn : 0;
-    const reachable = Float64Array.from([...lost, ...closings]).sort();
+    const send = usable ? closings.length - this.#skip.window_closes_before_turn : 0;
+    const reachable = Float64Array.from([...this.#lost, ...closings]).sort();
     return {
-      campaign: usable ? campaign : null,
+      campaign: usable ? this.id : null,
       account: account.name,
       template: template.name,
       language: template.language,
       outside: outside && { template: outside.name, send: usable ? sendOutside : 0 },
-      source: request.source.kind,
-      sheet: request.source.kind === 'sheet' ? request.source.path : null,
-      rows,
+      source: source.kind,
+      sheet: source.kind === 'sheet' ? source.path : null,
+      rows: this.#rows,
       send,
-      skip,
+      skip: this.#skip,
       pace,
-      timing: request.timing,
+      timing,
       startAt,
-      earlier: usable && startAt > now ? earlierStarts(reachable, { from: now, until: startAt, pace }) : [],
+      earlier: usable && startAt > this.#now ? earlierStarts(reachable, { from: this.#now, until: startAt, pace }) : [],
       finishAt: finishTime(startAt, send, pace),
-      digest: digest.value(),
+      digest: this.#digest.value(),
       findings: report.findings,
       counts: report.counts,
       truncated: report.truncated,
-      recipients,
-      sms: account.channel === 'sms' ? sms.result() : null,
-      variables,
-      example,
-      samples: samples.filter(({ row }) => !contradicted.includes(row)),
+      recipients: this.#recipients,
+      sms: account.channel === 'sms' ? this.#queue.sms.result() : null,
+      variables: [...this.#variables],
+      example: this.#example,
+      samples: this.#queue.samples,
     };
-  } catch (error) {
-    await store.discard(campaign).catch(() => undefined);
-    throw error;
+  }
+
+  /** What was told of these rows goes with them, so the figures are made anew of those that are left. */
+  async #leaveOut(contradicted: ReadonlySet<number>): Promise<void> {
+    const { store } = this.#world;
+    const left = await store.leaveOut(this.id, [...contradicted], 'duplicate');
+    if (left === 0) return;
+    this.#skip.duplicate += left;
+    this.#queue = this.#noFigures();
+    for await (const rows of store.stagedQueue(this.id)) for (const row of rows) this.#queue.add(row);
+  }
+
+  #noFigures(): QueueFigures {
+    return new QueueFigures(campaignContent(this.#request), this.sender.account.channel);
+  }
+}
+
+/** What is told of the queued rows of a plan. */
+class QueueFigures {
+  // Beside the set of ids the only thing that grows with the rows: eight bytes for each.
+  readonly closings: number[] = [];
+  readonly samples: Plan['samples'] = [];
+  readonly sms = new SmsTally();
+  sendOutside = 0;
+  readonly #content: CampaignContent;
+  readonly #channel: Channel;
+
+  constructor(content: CampaignContent, channel: Channel) {
+    this.#content = content;
+    this.#channel = channel;
+  }
+
+  add({ seq, userId, values, closesAt, outside }: StagedRow): void {
+    this.closings.push(closesAt ?? Infinity);
+    if (outside) this.sendOutside += 1;
+    if (this.#channel === 'sms') this.sms.add(this.#content.render(values, outside).text ?? '');
+    if (this.samples.filter((sample) => sample.outside === outside).length === SAMPLES) return;
+    this.samples.push({ row: seq, userId, values, message: this.#content.render(values, outside), outside });
   }
 }
 
@@ -260,17 +378,21 @@ function earlierStarts(
 
 function check(
   sheets: Sheets,
-  { source, template, outside, account, owners }: PlanRequest,
-  onRows: (results: Exclude<RowResult, { kind: 'blank' }>[]) => Promise<void>,
+  { source, template, outside }: Omit<PlanRequest, 'account' | 'pace'>,
+  senders: readonly [PlanSender, ...PlanSender[]],
+  onRows: (results: CheckedRow[]) => Promise<void>,
 ): Promise<SheetReport> {
   const content = campaignContent({ template, outside });
+  const owners = senders.flatMap((sender) => [...(sender.owners ?? [])]);
   const demands: SheetDemands = {
-    ...(owners && { owners: owners.all }),
+    ...(owners.length > 0 && { owners: new Set(owners) }),
     ...(outside && { outside: (values) => content.render(values, true) }),
   };
+  // All of them are on the channel of the sheet's ids.
+  const { channel } = senders[0].account;
   if (source.kind === 'sheet') {
     const { path, limits } = source;
-    return checkSheet(sheets, { path, limits, template, channel: account.channel, demands, onRows });
+    return checkSheet(sheets, { path, limits, template, channel, demands, onRows });
   }
   const { variables } = compileTemplate(template);
   const known = new Set(variables.map((variable) => variable.name));
@@ -288,7 +410,7 @@ function check(
     );
   }
   const values = variables.map((variable) => source.values[variable.name] ?? '');
-  return checkTypedIn({ template, channel: account.channel, demands, ids: source.ids, values, onRows });
+  return checkTypedIn({ template, channel, demands, ids: source.ids, values, onRows });
 }
 
 /** Leaves out whoever's turn would come too late, or gives them the registered template. @returns how many they are */
@@ -338,7 +460,7 @@ function requireMatch(template: Template, outside: Template, account: Account): 
   );
 }
 
-function ownerOf(result: Exclude<RowResult, { kind: 'blank' }>): string | null {
+function ownerOf(result: CheckedRow): string | null {
   return result.kind === 'recipient' ? result.recipient.owner : result.owner;
 }
 

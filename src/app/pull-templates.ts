@@ -154,6 +154,8 @@ class Puller {
       differs: [],
       unusable: null,
     };
+    const starter = known ? undefined : this.#starterOf(platform);
+    if (starter) return { ...pulled, state: 'unchanged', template: starter.template.name, file: starter.file };
     try {
       return known ? await this.#bringUpToDate(pulled, platform, known) : await this.#add(pulled, platform);
     } catch (error) {
@@ -162,6 +164,17 @@ class Puller {
       const because = error.code === 'FILE_EXISTS' ? 'taken' : 'content';
       return { ...pulled, state: 'unusable', unusable: { because, detail: error.message } };
     }
+  }
+
+  /** The starter that says just what the platform's template says: a file of its own would only hide its descriptions. */
+  #starterOf(platform: PlatformTemplate): TemplateEntry | undefined {
+    return this.#listing.entries.find(
+      ({ starter, template }) =>
+        starter &&
+        isCopy(template, platform) &&
+        template.registration?.status === platform.status &&
+        differences(template, asTemplate(platform, template.name, this.#request.account)).length === 0,
+    );
   }
 
   /**

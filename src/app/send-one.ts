@@ -12,7 +12,7 @@ import { windowState, type LastOpener, type WindowSettings, type WindowState } f
 import type { Account, Campaign, Clock, Engine, Provider, Random, Sheets, Store } from '../ports.js';
 import { approvePlan } from './approve.js';
 import { planCampaign } from './plan.js';
-import { runCampaign } from './run.js';
+import { runCampaign, type Progress } from './run.js';
 
 export type Content =
   | { kind: 'free-text'; text: string }
@@ -77,6 +77,7 @@ export async function sendOne(
   world: { store: Store; engine: Engine; provider: Provider; sheets: Sheets; clock: Clock; random: Random },
   { account, userId, content, window }: SingleMessage,
   signal: AbortSignal,
+  onProgress: (progress: Progress) => void,
 ): Promise<SingleResult> {
   const { store } = world;
   const { template, values } = content.kind === 'template' ? content : freeText(content.text, account);
@@ -102,7 +103,7 @@ export async function sendOne(
   await approvePlan(world, account, { ...plan, campaign }, consent, { again: true, budget: DEFAULT_BUDGET });
   let stop: Campaign['stop'];
   try {
-    stop = (await runCampaign(world, { campaign, window, budget: DEFAULT_BUDGET, signal })).campaign.stop;
+    stop = (await runCampaign(world, { campaign, window, budget: DEFAULT_BUDGET, signal, onProgress })).campaign.stop;
   } finally {
     await cancelUnlessEnded(world, campaign);
   }

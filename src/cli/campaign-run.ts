@@ -101,17 +101,20 @@ async function runWithProgress(
     );
   } catch (error) {
     progress.stop();
-    throw error instanceof Failure && error.code !== 'CAMPAIGN_STATE' && error.code !== 'COUNT_DIFFERS'
-      ? withWayOn(error, campaign)
-      : error;
+    throw withWayOn(error, campaign);
   } finally {
     progress.stop();
     interruption.dispose();
   }
 }
 
-/** The campaign is in the ledger by now, so the same `send` again would be refused as sent before. */
-function withWayOn({ code, message, hint, cause }: Failure, { id }: Campaign): Failure {
+/**
+ * The campaign is in the ledger by now, so the same `send` again would be refused as sent before.
+ * @param error what ended a run of it; the Failures about its state tell their own way
+ */
+export function withWayOn(error: unknown, { id }: Pick<Campaign, 'id'>): unknown {
+  if (!(error instanceof Failure) || error.code === 'CAMPAIGN_STATE' || error.code === 'COUNT_DIFFERS') return error;
+  const { code, message, hint, cause } = error;
   const way = `Campaign ${id} is kept. A worker that is running goes on with it; or: pagecast campaign resume ${id}`;
   return new Failure(code, message, hint === '' ? way : `${hint}\n${way}`, cause);
 }
@@ -128,7 +131,8 @@ export function endedStatus(state: CampaignState, counts: Counts, strict: boolea
   return state === 'expired' || state === 'cancelled' ? EXIT.stopped : finishedStatus(counts, strict);
 }
 
-function whatNext({ campaign, counts, end }: RunResult): string[] {
+/** What a person may want to do after a run. */
+export function whatNext({ campaign, counts, end }: RunResult): string[] {
   const lines: string[] = [];
   if (end === 'expired') lines.push(`To send it now all the same: pagecast campaign retry ${campaign.id} --skipped`);
   else if (!hasEnded(campaign.state)) lines.push(`Go on with: pagecast campaign resume ${campaign.id}`);

@@ -2,7 +2,14 @@ import { renameSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { planCampaign, type Plan, type PlanRequest, type PlanWorld } from '../../src/app/plan.js';
+import {
+  planCampaign,
+  planCampaigns,
+  type Plan,
+  type PlanRequest,
+  type PlanSender,
+  type PlanWorld,
+} from '../../src/app/plan.js';
 import type { Template } from '../../src/core/template.js';
 import type { Store } from '../../src/ports.js';
 import { createSheets, DEFAULT_LIMITS } from '../../src/sheets/index.js';
@@ -161,6 +168,32 @@ describe('planCampaign', () => {
     expect((await here.store.summary(plan.campaign!)).counts).toMatchObject({ queued: 2, skipped: 5, total: 7 });
   });
 
+  it('does not count those who contradict themselves among those outside their window', async () => {
+    const here = await world([null, null, 1, 1]);
+    const path = await csv([line(1), line(2), line(1, 'Eve'), line(3), line(4), line(4, 'Eve')]);
+    const outside = { ...registeredTemplate, name: 'order_notice' };
+    const plan = await planCampaign(here, request(path, { outside, skipInvalid: true }));
+    expect(plan).toMatchObject({ send: 2, outside: { send: 1 }, skip: { duplicate: 4 } });
+    expect(plan.samples.map(({ row, outside: isOutside }) => [row, isOutside])).toEqual([
+      [3, true],
+      [5, false],
+    ]);
+  });
+
+  it('does not count their SMS either, and shows other messages instead', async () => {
+    const phone = (n: number): string => `+491511234500${n}`;
+    const lines = [1, 2, 3, 4, 5].map((n) => `${phone(n)},${n === 1 ? 'Zoë🎉' : 'Ann'},A-${n}`);
+    const path = await csv([...lines, `${phone(1)},Eve,A-9`], 'Phone,name,order_no');
+    const change: Partial<PlanRequest> = {
+      account: { ...account, provider: 'twilio', channel: 'sms', id: '+15005550006' },
+      template: { ...template, channels: ['sms'] },
+      skipInvalid: true,
+    };
+    const plan = await planCampaign(await world(), request(path, change));
+    expect(plan).toMatchObject({ send: 4, sms: { segments: 4, gsm7: 4, ucs2: 0, longest: 1 } });
+    expect(plan.samples.map(({ row }) => row)).toEqual([3, 4, 5]);
+  });
+
   it('has nobody left when everybody contradicts themselves', async () => {
     const path = await csv([line(1), line(1, 'Bob'), line(1, 'Cy')]);
     const plan = await planCampaign(await world([1]), request(path, { skipInvalid: true }));
@@ -277,6 +310,79 @@ describe('planCampaign', () => {
   ])('refuses %s for ids that are typed in', async (_, values, code) => {
     expect(await failureOf(planCampaign(await world([1]), request({ kind: 'ids', ids: [user(1)], values })))).toBe(
       code,
+    );
+  });
+});
+
+describe('planCampaigns', () => {
+  const header = 'Phone,name,order_no,Owner';
+  const phone = (n: number): string => `+4915112345${String(n).padStart(3, '0')}`;
+  const row = (n: number, owner: string, name = 'Ann'): string => `${phone(n)},${name},A-${n},${owner}`;
+  const number = (owners: string[], id: string): PlanSender => ({
+    account: { ...account, name: `${owners[0] ?? ''}-sms`, provider: 'twilio', channel: 'sms', id },
+    pace: 35,
+    owners: new Set(owners),
+  });
+  const senders = [
+    number(['alice', 'anna'], '+15005550006'),
+    number(['bob'], '+15005550007'),
+    number(['dave'], '+15005550008'),
+  ] as const;
+  const plansOf = async (here: World, lines: readonly string[], skipInvalid = true): Promise<Plan[]> =>
+    planCampaigns(
+      here,
+      request(await csv(lines, header), { template: { ...template, channels: ['sms'] }, skipInvalid }),
+      [...senders],
+    );
+
+  it("reads the sheet once, and has every row in its owner's plan", async () => {
+    const here = await world();
+    let opened = 0;
+    const { sheets } = here;
+    here.sheets = {
+      open: (...args) => {
+        opened += 1;
+        return sheets.open(...args);
+      },
+      mark: (...args) => sheets.mark(...args),
+    } as typeof sheets;
+    const plans = await plansOf(here, [row(1, 'alice'), row(2, 'bob'), row(3, 'anna'), '', row(4, 'bob')], false);
+    expect(opened).toBe(1);
+    expect(plans).toMatchObject([
+      { account: 'alice-sms', rows: 2, send: 2, recipients: 2 },
+      { account: 'bob-sms', rows: 2, send: 2 },
+      { account: 'dave-sms', rows: 0, send: 0, campaign: null },
+    ]);
+    expect(await Promise.all(plans.slice(0, 2).map((plan) => planned(here.store, plan)))).toEqual([
+      [2, 4],
+      [3, 6],
+    ]);
+  });
+
+  it('keeps rows of nobody with people, and the rows of a number that has none', async () => {
+    const here = await world();
+    here.ledger.sql('INSERT INTO opt_outs (account, user_id, since) VALUES (?, ?, 0)', 'sms/+15005550006', phone(1));
+    const plans = await plansOf(here, [row(9, 'carol'), row(8, ''), row(1, 'alice'), row(2, 'bob'), row(2, 'dave')]);
+    expect(plans).toMatchObject([
+      { rows: 1, send: 0, skip: { opted_out: 1 }, campaign: expect.any(String) as string },
+      { rows: 3, send: 1, skip: { invalid: 2 } },
+      { rows: 1, send: 0, skip: { duplicate: 1 }, campaign: expect.any(String) as string },
+    ]);
+  });
+
+  it('leaves out both of two rows that contradict each other, whosever they are', async () => {
+    const plans = await plansOf(await world(), [row(1, 'alice'), row(2, 'alice'), row(1, 'bob', 'Eve')]);
+    expect(plans).toMatchObject([
+      { rows: 2, send: 1, skip: { duplicate: 1 }, sms: { segments: 1 } },
+      { rows: 1, send: 0, skip: { duplicate: 1 } },
+      { rows: 0 },
+    ]);
+  });
+
+  it('keeps none of them when one row blocks', async () => {
+    const plans = await plansOf(await world(), [row(1, 'alice'), row(2, 'carol')], false);
+    expect(plans.map(({ campaign, counts }) => [campaign, counts])).toEqual(
+      senders.map(() => [null, { OWNER_UNKNOWN: 1 }]),
     );
   });
 });

@@ -271,8 +271,11 @@ describe('the starters', () => {
   it.each(['delivery_update', 'order_shipped'])('are in the embedded sandbox as they are here: %s', async (name) => {
     workspace = await testWorkspace('accounts: {}\n');
     const args = ['template', 'pull', '--from', 'sandbox', '--name', name, '--json'];
-    expect((await inside<Pulled>(workspace, args)).json.templates).toMatchObject([{ state: 'new', template: name }]);
-    expect((await inside<Pulled>(workspace, args)).json.templates).toMatchObject([{ state: 'unchanged', differs: [] }]);
+    const unchanged = [{ state: 'unchanged', template: name, differs: [] }];
+    expect((await inside<Pulled>(workspace, args)).json.templates).toMatchObject(unchanged);
+    // No file of the workspace takes the place of one that says the same, with descriptions.
+    const list = await inside<{ name: string; starter: boolean }[]>(workspace, ['template', 'list', '--json']);
+    expect(list.json.find((one) => one.name === name)).toMatchObject({ starter: true });
   });
 
   it('show cards and media with buttons', async () => {

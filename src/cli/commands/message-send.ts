@@ -13,6 +13,7 @@ import type { Launch } from '../launch.js';
 import { findingJson } from '../messages.js';
 import { collect, parsePairs } from '../options.js';
 import { RECORD_OWNER } from '../owners.js';
+import { ProgressLine } from '../progress.js';
 import { findingWords } from '../plan-preview.js';
 import { findingsText } from '../render.js';
 
@@ -75,11 +76,18 @@ async function send(context: Context, options: SingleOptions): Promise<ExitStatu
     }
   }
   const provider = await context.provider(account);
-  const interruption = context.interruptible(() => terminal.note('Stopping: waiting for the answer.'));
+  const progress = await ProgressLine.start(terminal, clock, 'Sending');
+  const interruption = context.interruptible(() => {
+    progress.stop();
+    terminal.note('Stopping: waiting for the answer.');
+  });
   try {
     const world = { store, engine, provider, sheets: await context.sheets(), clock, random };
-    return await tell(context, message, await sendOne(world, message, interruption.signal));
+    const result = await sendOne(world, message, interruption.signal, (now) => progress.update(now));
+    progress.stop();
+    return await tell(context, message, result);
   } finally {
+    progress.stop();
     interruption.dispose();
   }
 }
@@ -169,6 +177,8 @@ async function tell(context: Context, { userId }: SingleMessage, result: SingleR
     const { meaning, advice } = explainError(error?.code ?? '');
     const why = error === null ? '' : `: ${meaning} [${error.code}]\n  ${advice}`;
     terminal.note(`${what} ${maskId(userId)}${state === 'unknown' ? ' whether it arrived' : ''}${why || '.'}`);
+    if (state === 'skipped')
+      terminal.note('Nothing was sent, and nothing waits to be: when that is mended, run the command again.');
     if (state === 'unknown') terminal.note(`Find out: pagecast campaign reconcile ${campaign}`);
   }
   if (stop !== null) return STOP_STATUS[stop];

@@ -3,27 +3,42 @@
  * lease and memory belong to a number, so each number's rows are a campaign of their own; they are shown, confirmed and sent
  * together.
  */
-import type { ChalkInstance } from 'chalk';
-import { approvePlan, countToConfirm, refuseIfSentBefore, requireConsent } from '../../app/approve.js';
-import { planCampaign, type Plan } from '../../app/plan.js';
+import {
+  approvePlan,
+  countToConfirm,
+  keepLeftOut,
+  refuseIfSentBefore,
+  requireConsent,
+  sentBefore,
+} from '../../app/approve.js';
+import { planCampaigns, type Plan, type PlanSender } from '../../app/plan.js';
 import { runCampaign } from '../../app/run.js';
-import { ROW_STATES, type Counts } from '../../core/delivery.js';
+import { hasEnded, NEEDS_A_PERSON, ROW_STATES, type Counts } from '../../core/delivery.js';
 import { EXIT, Failure, gravest, type ExitStatus } from '../../core/failure.js';
-import { BULK_POLICY, judge, templateBlock } from '../../core/policy.js';
-import { isError } from '../../core/finding.js';
-import { isUsTenDigit } from '../../core/sms.js';
+import { judge, templateBlock } from '../../core/policy.js';
 import type { Timing } from '../../core/schedule.js';
 import type { Template } from '../../core/template.js';
-import type { Store } from '../../ports.js';
+import type { Campaign, Store } from '../../ports.js';
 import type { AccountConfig } from '../../workspace/config.js';
-import { campaignJson, failureBudget, findCampaign, runStatus, timingJson } from '../campaign-run.js';
+import {
+  campaignJson,
+  endedStatus,
+  failureBudget,
+  findCampaign,
+  runStatus,
+  timingJson,
+  whatNext,
+  withWayOn,
+} from '../campaign-run.js';
 import { askForConsent } from '../consent.js';
 import type { Context } from '../context.js';
+import { reportError } from '../errors.js';
 import { findingJson } from '../messages.js';
 import { readPace, type SendOptions } from '../options.js';
-import { ownerAccounts, RECORD_OWNER } from '../owners.js';
+import { ownerAccounts, RECORD_OWNER, type OwnersNumber } from '../owners.js';
+import { printPlans, printPolicy, printPreview, type Plans } from '../plan-preview.js';
 import { ProgressLine } from '../progress.js';
-import { campaignText, findingsText, planText, policyText, time, unregisteredNotice } from '../render.js';
+import { campaignText, time } from '../render.js';
 
 /** Options that belong to one account or one campaign. */
 const EXCLUDED = ['to', 'testTo', 'every', 'campaignKey', 'outsideWindow'] as const;
@@ -31,64 +46,103 @@ const EXCLUDED = ['to', 'testTo', 'every', 'campaignKey', 'outsideWindow'] as co
 /** @param dryRun only shows the plans */
 export async function sendAsOwners(context: Context, options: SendOptions, dryRun: boolean): Promise<ExitStatus> {
   const { terminal } = context;
+  const budget = failureBudget(options);
   const template = await requireTemplate(context, options);
   const timing =
     options.at === undefined ? null : (await import('../timing.js')).readTiming(context, options.at, options);
-  const all = await makePlans(context, options, template, timing);
+  const { plans, planned } = await makePlans(context, options, template, timing);
   const { store, engine } = await context.store();
-  const blocked = all.find(({ plan }) => isBlocked(plan, options.skipInvalid === true));
-  if (blocked) {
-    await discard(store, all);
-    return printFaults(context, blocked.plan);
-  }
-  if (dryRun) {
-    await discard(store, all);
-    if (terminal.json) terminal.document(plansJson(all));
-    else for (const line of plansText(all, terminal.paint)) terminal.data(line);
-    return EXIT.done;
-  }
-  const plans = all.flatMap(({ account, plan: { campaign, ...plan } }) =>
-    campaign !== null && plan.send > 0 ? [{ account, plan: { ...plan, campaign } }] : [],
-  );
-  if (plans.length === 0) {
-    await discard(store, all);
-    throw new Failure('NOBODY_TO_SEND_TO', 'Nobody is left to send to.', 'Look at the plan with --dry-run.');
+  if (planned.length === 0 || dryRun) {
+    await discard(store, planned);
+    if (options.dryRun === true && !terminal.json) printPolicy(context);
+    return printPlans(context, plans, plansJson(plans));
   }
 
+  const world = { store, engine, clock: context.clock };
   const approved: string[] = [];
+  const shares: Share[] = [];
   try {
-    for (const { account, plan } of plans) {
-      const world = { store, clock: context.clock };
-      if (options.again !== true) await refuseIfSentBefore(world, account, plan.digest);
-      await context.provider(account);
+    for (const one of planned) {
+      const before = options.again === true ? null : await campaignToGoOnWith(context, one);
+      if (before === null || isToRun(before)) await context.provider(one.account);
+      shares.push({ ...one, before });
     }
-    if (!terminal.json) {
-      terminal.note(`${policyText(BULK_POLICY, terminal.width, terminal.tint)}\n`);
-      for (const line of plansText(all, terminal.tint)) terminal.note(line);
-    }
-    const people = plans.reduce((sum, { plan }) => sum + countToConfirm(plan), 0);
+    const first = shares.find(({ before }) => before?.state === 'finished');
+    // Where nothing is left of the whole sheet, this is the same send once more.
+    if (first && shares.every(({ plan, before }) => before?.state === 'finished' || countToConfirm(plan) === 0))
+      await refuseIfSentBefore(world, first.account, first.plan.digest);
+
+    await printPreview(context, plans);
+    if (!terminal.json) for (const line of shares.flatMap(beforeLines)) terminal.note(line);
+    const people = shares.reduce((sum, { plan }) => sum + countToConfirm(plan), 0);
     const consent = await askForConsent(context, people, options, timing !== null);
     requireConsent(people, consent, timing !== null);
-    for (const { account, plan } of plans) {
-      const own = { ...consent, confirmedCount: countToConfirm(plan) };
-      const terms = { again: options.again === true, budget: failureBudget(options) };
-      approved.push(await approvePlan({ store, engine, clock: context.clock }, account, plan, own, terms));
+    for (const { account, plan, before } of shares) {
+      if (before !== null) await store.discard(plan.campaign);
+      else if (countToConfirm(plan) === 0) await keepLeftOut(world, plan, budget);
+      else {
+        const own = { ...consent, confirmedCount: countToConfirm(plan) };
+        await approvePlan(world, account, plan, own, { again: options.again === true, budget });
+      }
+      if (before === null) approved.push(plan.campaign);
     }
   } catch (error) {
-    await discard(store, all);
+    await discard(store, planned);
     // All of them or none: nobody has confirmed a part of the sheet.
-    for (const id of approved) await store.cancel(id, context.clock.now());
+    for (const id of approved) await store.cancel(id, context.clock.now()).catch(() => undefined);
     throw error;
   }
-  if (timing === null) return runAll(context, approved, options);
-  await tell(context, approved);
+  const campaigns = shares.map(({ plan, before }) => before?.id ?? plan.campaign);
+  if (timing === null) return runAll(context, campaigns, options);
+  await tell(context, campaigns);
   return EXIT.done;
 }
 
-/** The plan for the rows of one account's owners. */
-interface OwnersPlan {
+/** The rows of one number's owners, where there are any. */
+interface Planned {
   account: AccountConfig;
-  plan: Plan;
+  plan: Plan & { campaign: string };
+}
+
+/** What one number has to send. */
+interface Share extends Planned {
+  /** The campaign that has just this already, because the same send was broken off; null when it is new. */
+  before: Campaign | null;
+}
+
+/**
+ * A send that died has perhaps approved, or even finished, some of its campaigns. Whoever sends the same again goes on with
+ * them: a second campaign for them would write to people twice.
+ * @throws Failure ALREADY_SENT where that is not what they ask for
+ */
+async function campaignToGoOnWith(context: Context, { account, plan }: Planned): Promise<Campaign | null> {
+  // Rows without anybody in them are all alike.
+  if (plan.recipients === 0) return null;
+  const { store } = await context.store();
+  const world = { store, clock: context.clock };
+  const before = await sentBefore(world, account, plan.digest);
+  if (before === null || before.state === 'finished') return before;
+  const isTimed = before.state === 'scheduled';
+  if (hasEnded(before.state) || isTimed !== (plan.timing !== null))
+    await refuseIfSentBefore(world, account, plan.digest);
+  return before;
+}
+
+/** Whether this command sends what is left of a campaign. Where something does not go away by itself, only `resume` does. */
+function isToRun({ state, stop }: Campaign): boolean {
+  return !hasEnded(state) && (stop === null || !NEEDS_A_PERSON.includes(stop.cause));
+}
+
+function beforeLines({ account, before }: Share): string[] {
+  if (before === null) return [];
+  const { id, state } = before;
+  const what =
+    state === 'finished'
+      ? 'nobody of it is written to again'
+      : isToRun(before)
+        ? 'this goes on with it, at its own time and pace'
+        : `it goes on only with: pagecast campaign resume ${id}`;
+  return [`What leaves from ${account.name} is campaign ${id} already, which is ${state}: ${what}.`];
 }
 
 async function requireTemplate(context: Context, options: SendOptions): Promise<Template> {
@@ -122,98 +176,73 @@ async function requireTemplate(context: Context, options: SendOptions): Promise<
   return template;
 }
 
-/** One plan for each account, also for those without rows; each knows of the faults of the whole sheet. */
+/** A plan for each number, also for those without rows; each knows of the faults of the whole sheet. */
 async function makePlans(
   context: Context,
   options: SendOptions,
   template: Template,
   timing: Timing | null,
-): Promise<OwnersPlan[]> {
+): Promise<{ plans: Plans; planned: Planned[] }> {
   const { store } = await context.store();
-  const { owners, window } = await context.workspace();
+  const { window } = await context.workspace();
   const world = { store, sheets: await context.sheets(), clock: context.clock, random: context.random };
-  const senders = await ownerAccounts(context);
+  const pace = options.pace === undefined ? null : readPace(options.pace);
+  const withPace = (number: OwnersNumber): PlanSender => ({ ...number, pace: pace ?? number.account.pace });
+  const [first, ...others] = await ownerAccounts(context);
   const limits = await context.sheetLimits();
-  const plans: OwnersPlan[] = [];
   const progress = await ProgressLine.start(context.terminal, context.clock, 'Checking the recipients');
   try {
-    for (const [index, { account, owners: own }] of senders.entries()) {
-      const plan = await planCampaign(world, {
-        account,
+    const plans = await planCampaigns(
+      world,
+      {
         template,
         outside: null,
         mode: 'bulk',
         source: { kind: 'sheet', path: context.path(options.sheet ?? ''), limits },
-        owners: {
-          all: new Set(owners.keys()),
-          // Rows of nobody in particular are told of, and kept, with the first.
-          isMine: (owner) => (owner === null ? index === 0 : own.has(owner)),
-        },
         window,
-        pace: options.pace === undefined ? account.pace : readPace(options.pace),
         skipInvalid: options.skipInvalid === true,
         timing,
-      });
-      plans.push({ account, plan });
-    }
+      },
+      [withPace(first), ...others.map(withPace)],
+    );
+    const planned = [first, ...others].flatMap(({ account }, index) => {
+      const plan = plans[index];
+      return plan && plan.campaign !== null ? [{ account, plan: { ...plan, campaign: plan.campaign } }] : [];
+    });
+    return { plans, planned };
   } finally {
     progress.stop();
   }
-  return plans;
 }
 
-function isBlocked({ campaign, findings }: Plan, skipInvalid: boolean): boolean {
-  return campaign === null && findings.some((one) => isError(one) && (!skipInvalid || one.row === null));
+async function discard(store: Store, planned: readonly Planned[]): Promise<void> {
+  for (const { plan } of planned) await store.discard(plan.campaign);
 }
 
-async function discard(store: Store, plans: readonly OwnersPlan[]): Promise<void> {
-  for (const { plan } of plans) if (plan.campaign !== null) await store.discard(plan.campaign);
-}
-
-function printFaults({ terminal }: Context, plan: Plan): ExitStatus {
-  const total = Object.values(plan.counts).reduce((sum, count) => sum + count, 0);
-  if (terminal.json) terminal.document({ ok: false, counts: plan.counts, findings: plan.findings.map(findingJson) });
-  else {
-    terminal.data(findingsText(plan.findings, total, terminal.paint));
-    terminal.data(
-      `${terminal.paint.red('Nothing can be sent')} until these faults are mended${plan.recipients > 0 ? ', or with --skip-invalid' : ''}.`,
-    );
-  }
-  return EXIT.invalid;
-}
-
-function plansText(plans: readonly OwnersPlan[], paint: ChalkInstance): string[] {
-  const [first] = plans;
-  const total = Object.values(first?.plan.counts ?? {}).reduce((sum, count) => sum + count, 0);
-  const findings = first && total > 0 ? [findingsText(first.plan.findings, total, paint, 5)] : [];
-  const notices = plans
-    .filter(({ account, plan }) => plan.send > 0 && isUsTenDigit(account.id))
-    .map(({ account }) => unregisteredNotice(account.name));
-  return [
-    ...findings,
-    ...plans.filter(({ plan }) => plan.rows > 0).map(({ plan }) => planText(plan, paint)),
-    ...notices,
-  ];
-}
-
-function plansJson(plans: readonly OwnersPlan[]): object {
+/** Findings and counts are those of the whole sheet. */
+function plansJson(plans: Plans): object {
+  const [{ counts, findings, truncated }] = plans;
   return {
+    ok: plans.some(({ campaign }) => campaign !== null),
     sender: RECORD_OWNER,
-    send: plans.reduce((sum, { plan }) => sum + plan.send, 0),
+    send: plans.reduce((sum, { send }) => sum + send, 0),
+    counts,
+    findings: findings.map(findingJson),
+    truncated,
     plans: plans
-      .filter(({ plan }) => plan.rows > 0)
-      .map(({ plan }) => ({
-        account: plan.account,
-        rows: plan.rows,
-        send: plan.send,
-        skip: plan.skip,
-        sms: plan.sms,
-        timing: timingJson(plan.timing),
+      .filter(({ rows }) => rows > 0)
+      .map(({ account, rows, send, skip, sms, timing }) => ({
+        account,
+        rows,
+        send,
+        skip,
+        sms,
+        timing: timingJson(timing),
       })),
   };
 }
 
-/** Sends all campaigns side by side: each number has a pace of its own. */
+/** Sends all campaigns side by side: each number has a pace of its own. What one of them fails by does not stop the others. */
 async function runAll(context: Context, ids: readonly string[], options: SendOptions): Promise<ExitStatus> {
   const { terminal, clock, random } = context;
   const { store, engine } = await context.store();
@@ -223,16 +252,23 @@ async function runAll(context: Context, ids: readonly string[], options: SendOpt
     progress.stop();
     terminal.note('Stopping: waiting for the messages that are under way. Press Ctrl-C again to leave at once.');
   });
+  const strict = options.strict === true;
   const counts = new Map<string, Counts>();
+  const hints: string[] = [];
   const send = async (id: string): Promise<ExitStatus> => {
     const campaign = await findCampaign(context, id);
+    if (!isToRun(campaign)) {
+      if (!hasEnded(campaign.state)) return EXIT.stopped;
+      return endedStatus(campaign.state, (await store.summary(id)).counts, strict);
+    }
     const provider = await context.provider(await context.accountOf(campaign));
     const result = await runCampaign(
       { store, engine, provider, clock, random },
       {
         campaign: id,
+        seen: campaign,
         window,
-        budget: campaign.budget,
+        budget: options.maxFailures === undefined ? campaign.budget : failureBudget(options),
         signal: interruption.signal,
         onProgress: (now) => {
           counts.set(id, { ...now.counts });
@@ -240,7 +276,8 @@ async function runAll(context: Context, ids: readonly string[], options: SendOpt
         },
       },
     );
-    return runStatus(result, options.strict === true);
+    hints.push(...whatNext(result));
+    return runStatus(result, strict);
   };
   let ended: PromiseSettledResult<ExitStatus>[];
   try {
@@ -249,13 +286,20 @@ async function runAll(context: Context, ids: readonly string[], options: SendOpt
     progress.stop();
     interruption.dispose();
   }
+  // Told before anything else that could fail, because each says how its campaign goes on.
+  const statuses: ExitStatus[] = [];
+  for (const [index, one] of ended.entries())
+    statuses.push(one.status === 'fulfilled' ? one.value : await reportFailure(context, ids[index] ?? '', one.reason));
   await tell(context, ids);
-  const failed = ended.find((one) => one.status === 'rejected');
-  if (failed) throw failed.reason;
-  const status = gravest(ended.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : [])));
-  if (status === EXIT.interrupted && !terminal.json)
-    terminal.note(`Go on with each: ${ids.map((id) => `pagecast campaign resume ${id}`).join('; ')}`);
-  return status;
+  if (!terminal.json) for (const hint of hints) terminal.note(hint);
+  return gravest(statuses);
+}
+
+async function reportFailure(context: Context, id: string, reason: unknown): Promise<ExitStatus> {
+  const error = withWayOn(reason, { id });
+  if (error instanceof Failure) (await context.githubActions())?.failure(error.code, error.message, error.hint);
+  else if (!context.terminal.json) context.terminal.note(`Campaign ${id} is kept: pagecast campaign resume ${id}`);
+  return reportError(error, context.terminal);
 }
 
 function sum(all: readonly Counts[]): Counts {
@@ -271,6 +315,7 @@ async function tell(context: Context, ids: readonly string[]): Promise<void> {
   const pairs = await Promise.all(
     ids.map(async (id) => ({ campaign: await findCampaign(context, id), summary: await store.summary(id) })),
   );
+  await (await context.githubActions())?.results(pairs);
   if (terminal.json) {
     const campaigns = pairs.map(({ campaign, summary }) => campaignJson(campaign, summary));
     terminal.document({ sender: RECORD_OWNER, campaigns });

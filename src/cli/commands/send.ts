@@ -1,5 +1,4 @@
 /** `pagecast plan` and `pagecast send`: who would be sent to, and the sending itself. */
-import type { ChalkInstance } from 'chalk';
 import type { Command } from 'commander';
 import {
   approvePlan,
@@ -17,7 +16,6 @@ import { highestPace, PAGE_LIMIT } from '../../core/pacing.js';
 import { BULK_POLICY, templateBlock } from '../../core/policy.js';
 import type { Timing } from '../../core/schedule.js';
 import { senderKey } from '../../core/sender.js';
-import { isUsTenDigit } from '../../core/sms.js';
 import type { Template } from '../../core/template.js';
 import type { Campaign, Recurrence } from '../../ports.js';
 import type { AccountConfig } from '../../workspace/config.js';
@@ -34,13 +32,14 @@ import { askForConsent } from '../consent.js';
 import type { Context } from '../context.js';
 import { askForMissing } from '../dialogue.js';
 import type { Launch } from '../launch.js';
-import { findingJson, publicSentence, sentence } from '../messages.js';
+import { findingJson } from '../messages.js';
 import { collect, parsePairs, readPace, type RunOptions, type SendOptions } from '../options.js';
 import { RECORD_OWNER } from '../owners.js';
+import { printPlans, printPolicy, printPreview } from '../plan-preview.js';
 import { ProgressLine } from '../progress.js';
 import { recurrenceJson } from './schedule.js';
 import { sendAsOwners } from './send-as-owners.js';
-import { bubble, findingsText, maskId, planText, plural, policyText, time, unregisteredNotice } from '../render.js';
+import { maskId, plural, time } from '../render.js';
 
 export function register(program: Command, launch: Launch): void {
   const plan = program
@@ -156,8 +155,7 @@ async function sendCampaign(context: Context, given: SendOptions): Promise<ExitS
     if (options.again !== true)
       await refuseIfSentBefore({ store, clock: context.clock }, request.account, plan.digest, key);
     await requireProviderFor(context, request);
-    if (context.terminal.json) await annotate(context, plan);
-    else await printPreview(context, plan);
+    await printPreview(context, [plan]);
     const consent = await askForConsent(context, countToConfirm(plan), options, plan.timing !== null);
     const terms: Terms = {
       again: options.again === true,
@@ -242,8 +240,8 @@ async function sendAgainAndAgain(
 
   const { terminal, clock, random } = context;
   await requireProviderFor(context, request);
+  await printPreview(context, [plan]);
   if (!terminal.json) {
-    await printPreview(context, plan);
     terminal.note(`"${cron}" in ${zone} comes next at`);
     for (const at of next) terminal.note(timeLines(at, zone)[0] ?? '');
   }
@@ -435,23 +433,7 @@ async function makePlan(context: Context, request: Request): Promise<Plan> {
 }
 
 async function printPlan(context: Context, plan: Plan): Promise<ExitStatus> {
-  const { terminal } = context;
-  const { total, words } = await annotate(context, plan);
-  if (terminal.json) {
-    terminal.document(planJson(plan));
-  } else {
-    if (total > 0) terminal.data(findingsText(plan.findings, total, terminal.paint, 20, rowName(plan), words));
-    if (plan.campaign === null) {
-      terminal.data(
-        `${terminal.paint.red('Nothing can be sent')} until these faults are mended${plan.recipients > 0 ? ', or with --skip-invalid' : ''}.`,
-      );
-    } else {
-      terminal.data(planText(plan, terminal.paint));
-      for (const line of [...(await senderLines(context, plan)), ...(await whenLines(plan))]) terminal.data(line);
-      await printSamples(context, plan, terminal.paint, (text) => terminal.data(text));
-    }
-  }
-  return plan.campaign === null ? EXIT.invalid : EXIT.done;
+  return printPlans(context, [plan], planJson(plan));
 }
 
 /** A plan as it stands in JSON. Instants are ISO 8601 in UTC. */
@@ -477,60 +459,4 @@ function planJson(plan: Plan): object {
     findings: plan.findings.map(findingJson),
     truncated,
   };
-}
-
-/** Before sending: everything goes to stderr, so that stdout holds only the campaign's id. */
-async function printPreview(context: Context, plan: Plan): Promise<void> {
-  const { terminal } = context;
-  const { total, words } = await annotate(context, plan);
-  if (total > 0) terminal.note(findingsText(plan.findings, total, terminal.tint, 5, rowName(plan), words));
-  printPolicy(context);
-  await printSamples(context, plan, terminal.tint, (text) => terminal.note(text));
-  terminal.note(planText(plan, terminal.tint));
-  for (const line of [...(await senderLines(context, plan)), ...(await whenLines(plan))]) terminal.note(line);
-}
-
-/** What to know of the account before it sends. */
-async function senderLines(context: Context, plan: Plan): Promise<string[]> {
-  const { name, channel, id } = await context.account(plan.account);
-  return plan.send > 0 && channel === 'sms' && isUsTenDigit(id) ? [unregisteredNotice(name)] : [];
-}
-
-/** When a timed send goes out, in every zone that matters. */
-async function whenLines({ timing }: Plan): Promise<string[]> {
-  if (timing === null) return [];
-  const { timeLines } = await import('../timing.js');
-  return ['It goes out at', ...timeLines(timing.sendAt, timing.zone)];
-}
-
-/** Tells GitHub Actions of the findings. @returns how many there are, and the words for a log that others may or may not read */
-async function annotate(context: Context, plan: Plan): Promise<{ total: number; words: typeof sentence }> {
-  const total = Object.values(plan.counts).reduce((sum, count) => sum + count, 0);
-  const github = await context.githubActions();
-  github?.findings(plan.sheet, plan.findings, total);
-  return { total, words: github === null ? sentence : publicSentence };
-}
-
-function printPolicy({ terminal }: Context): void {
-  terminal.note(`${policyText(BULK_POLICY, terminal.width, terminal.tint)}\n`);
-}
-
-function rowName({ source }: Plan): string {
-  return source === 'ids' ? 'ID' : 'row';
-}
-
-async function printSamples(
-  context: Context,
-  plan: Plan,
-  paint: ChalkInstance,
-  print: (text: string) => void,
-): Promise<void> {
-  const { terminal } = context;
-  // What one person is told is nobody else's business.
-  if ((await context.githubActions()) !== null) return;
-  for (const { row, userId, message, outside } of plan.samples) {
-    const which = outside ? `, outside their window: ${plan.outside?.template ?? ''}` : '';
-    print(paint.dim(`To ${maskId(userId)} (${rowName(plan)} ${row}${which}):`));
-    print(bubble(message, terminal.width, paint));
-  }
 }
