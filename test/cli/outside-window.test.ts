@@ -47,12 +47,7 @@ describe('--outside-window', () => {
     const sent = await run('send', ...args, ...CONSENT, '4');
     expect(sent.status, sent.stderr).toBe(0);
     expect(sent.json).toMatchObject({ sent: 4, total: 4, outside: { template: 'delivery_update', messages: 2 } });
-    const list = await run<{ outside: boolean }[]>(
-      'message',
-      'list',
-      '--campaign',
-      String(sent.json['campaign']),
-    );
+    const list = await run<{ outside: boolean }[]>('message', 'list', '--campaign', String(sent.json['campaign']));
     expect(list.json.map(({ outside }) => outside)).toEqual([false, true, false, true]);
   });
 

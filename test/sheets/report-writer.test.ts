@@ -8,7 +8,18 @@ import { reportCampaign, unreached } from '../../src/app/report.js';
 import { MARK_HEADER } from '../../src/core/sheet.js';
 import { SheetFault, type Sheets } from '../../src/ports.js';
 import { createSheets, DEFAULT_LIMITS } from '../../src/sheets/index.js';
-import { accountKey, failureOf, NOW, openLedger, readyCampaign, row, rows, starting, template, temporaryFolder } from '../support/fixtures.js';
+import {
+  accountKey,
+  failureOf,
+  NOW,
+  openLedger,
+  readyCampaign,
+  row,
+  rows,
+  starting,
+  template,
+  temporaryFolder,
+} from '../support/fixtures.js';
 import { readPath, stoppedClock } from '../support/workbooks.js';
 
 type Book = Parameters<Sheets['exportReport']>[1];

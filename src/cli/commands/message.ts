@@ -226,9 +226,7 @@ async function importFile(context: Context, file: string, options: { account?: s
       `${plural(report.receipts, 'receipt')} read, ${report.matched.toLocaleString('en')} of them of messages from ${account.name}.`,
     );
     if (report.settled > 0) {
-      terminal.data(
-        `${plural(report.settled, 'message was', 'messages were')} settled by that: accepted, so sent.`,
-      );
+      terminal.data(`${plural(report.settled, 'message was', 'messages were')} settled by that: accepted, so sent.`);
     }
     if (report.unmatched > 0) {
       terminal.data(
