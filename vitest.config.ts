@@ -2,8 +2,8 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    // End-to-end tests mostly wait, so two files side by side are no burden even for two processors.
-    maxWorkers: 2,
+    // End-to-end tests mostly wait, so three files side by side are no burden even for two processors.
+    maxWorkers: 3,
     projects: [
       {
         test: {

@@ -81,7 +81,8 @@ async function work(world: AttendWorld, account: string, request: AttendRequest)
   const { signal } = request;
   const putOff = new Set<string>();
   for (const one of await store.openCampaigns(account)) {
-    if (isDue(orphanedAt(one), clock.now())) await store.cancel(one.id, clock.now());
+    // It may have ended this very moment.
+    if (isDue(orphanedAt(one), clock.now())) await store.cancel(one.id, clock.now()).catch(unlessEnded);
   }
   for (;;) {
     // Before each campaign, so that no occurrence is missed behind a long one.
@@ -139,6 +140,10 @@ async function expireIfLate({ store, engine, clock }: AttendWorld, campaign: Cam
     await engine.release(lease, lease.freeAt);
   }
   return { ...(await store.summary(id)), campaign: (await store.campaign(id)) ?? campaign, end: 'expired' };
+}
+
+function unlessEnded(error: unknown): void {
+  if (!(error instanceof Failure) || error.code !== 'CAMPAIGN_STATE') throw error;
 }
 
 function isDue(at: number | null, now: number): boolean {

@@ -5,6 +5,7 @@
  */
 import { DEFAULT_BUDGET, hasEnded, type DeliveryError, type RowState, type StopCause } from '../core/delivery.js';
 import type { Finding } from '../core/finding.js';
+import type { SkipReason } from '../core/plan.js';
 import { judge, type SenderKind, type Verdict } from '../core/policy.js';
 import { senderKey } from '../core/sender.js';
 import type { Template } from '../core/template.js';
@@ -58,7 +59,7 @@ export type SingleResult =
   /** The id or the values have faults. */
   | { kind: 'invalid'; findings: Finding[] }
   /** Between the look and the sending the window has closed, or the person has opted out. */
-  | { kind: 'left_out' }
+  | { kind: 'left_out'; reason: SkipReason }
   | {
       kind: 'tried';
       campaign: string;
@@ -96,7 +97,7 @@ export async function sendOne(
   if (campaign === null) return { kind: 'invalid', findings: plan.findings };
   if (plan.send === 0) {
     await store.discard(campaign);
-    return { kind: 'left_out' };
+    return { kind: 'left_out', reason: plan.skip.opted_out > 0 ? 'opted_out' : 'window_closed' };
   }
   // One message to one person is no bulk message: its sender has them before their eyes.
   const consent = { policyAccepted: true, confirmedCount: 1 };
@@ -110,7 +111,7 @@ export async function sendOne(
   for await (const [row] of store.messages({ campaign })) {
     if (row === undefined || row.state === 'queued' || row.state === 'started') break;
     const { state, reason, messageId, error } = row;
-    if (state === 'skipped' && reason !== 'cancelled') return { kind: 'left_out' };
+    if (state === 'skipped' && reason !== null && reason !== 'cancelled') return { kind: 'left_out', reason };
     return { kind: 'tried', campaign, state, messageId, error: stop?.error ?? error, stop: stop?.cause ?? null };
   }
   throw new Error(`Campaign ${campaign} has no row that is settled`);

@@ -29,13 +29,13 @@ export function standsAgainst(found: KeptReceipt, kept: KeptReceipt | null): boo
 
 /**
  * Whether a row that was attempted is `sent` by a receipt that names it: the service had accepted the message, also one that it
- * could not deliver. A row that failed is taken for sent only when something better is told of it, because a service may also
- * push the failure that it had answered with.
+ * could not deliver. A row that failed, or waits to be sent again, is taken for sent only when something better is told of
+ * it: a service may also push the failure that it had answered with, and nobody has got the message twice by that.
  * @param kind null where the receipt says only that the message was accepted
  */
 export function settlesRow(kind: ReceiptKind | null, state: RowState): boolean {
-  if (state === 'failed') return kind !== 'undelivered';
-  return state === 'unknown' || state === 'queued' || state === 'skipped';
+  if (state === 'unknown') return true;
+  return kind !== 'undelivered' && (state === 'failed' || state === 'queued' || state === 'skipped');
 }
 
 /** Whether the reason is that the person does not wish to be written to by this account any more. */

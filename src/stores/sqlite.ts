@@ -684,10 +684,12 @@ export class SqliteStore implements Store {
           'user_id' | 'state' | 'started_at' | 'receipt' | 'receipt_at' | 'receipt_error'
         >;
         if (row.state !== 'sent' && (campaign === null || row.started_at === null)) continue;
-        if (row.state === 'started') echo.run(number, seq, messageId, now);
-        else if (settlesRow(kind, row.state)) settled += settle.run(messageId, now, number, seq).changes;
-        matched += 1;
         if (tellsOptOut(error)) optOut.run(account, row.user_id, now);
+        if (row.state === 'started') {
+          // One that was not delivered may be of an earlier attempt, and must not stand for the answer to this one.
+          if (kind !== 'undelivered') echo.run(number, seq, messageId, now);
+        } else if (settlesRow(kind, row.state)) settled += settle.run(messageId, now, number, seq).changes;
+        matched += 1;
         if (kind !== null && standsAgainst({ kind, at, error }, toReceipt(row)))
           keep.run(kind, at, error && JSON.stringify(error), number, seq);
       }
@@ -961,9 +963,9 @@ export class SqliteStore implements Store {
 
   #sentBefore(account: string, digest: string, since: number): Campaign | null {
     const found = this.#sql(
-      // One that ended before its time counts only for what it had sent.
+      // One that has ended counts only for what it had sent.
       `SELECT * FROM campaigns c WHERE account = ? AND digest = ?
-         AND max(iif(state IN ('expired', 'cancelled'), 0, approved_at), (SELECT coalesce(max(started_at), 0) FROM messages WHERE campaign = c.number)) > ?
+         AND max(iif(state IN ('finished', 'expired', 'cancelled'), 0, approved_at), (SELECT coalesce(max(started_at), 0) FROM messages WHERE campaign = c.number)) > ?
        ORDER BY approved_at DESC LIMIT 1`,
     ).get(account, digest, since) as CampaignRecord | undefined;
     return found ? toCampaign(found) : null;

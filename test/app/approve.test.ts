@@ -135,7 +135,7 @@ describe('approvePlan', () => {
   ])('says what to do about the same content in a campaign that is %s', async (state, first, offersAgain) => {
     const world = await drafted('c1');
     await approvePlan(world, account, { ...plan, campaign: 'c1' }, consent, terms);
-    world.file.connection.exec(`UPDATE campaigns SET state = '${state}'`);
+    world.file.connection.exec(`UPDATE campaigns SET state = '${state}'; UPDATE messages SET started_at = ${NOW}`);
     const refused = refuseIfSentBefore(world, account, 'content');
     await expect(refused).rejects.toMatchObject({ code: 'ALREADY_SENT' });
     const { hint } = (await refused.catch((error: unknown) => error)) as Failure;

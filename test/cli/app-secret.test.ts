@@ -13,7 +13,7 @@ const CONSENT = ['--accept-policy', '--confirm-count', String(PEOPLE), '--json']
 async function stage(settings: string): Promise<{ workspace: TestWorkspace; received: () => number }> {
   const { sandbox } = await testSandbox({ page: { id: PAGE_ID, token: 'right', secret: 'shhh' } });
   const workspace = await testWorkspace(
-    `accounts:\n  page: { provider: graph, channel: messenger, id: "${PAGE_ID}", token: env:T, ${settings}url: "${sandbox.url}" }\n`,
+    `accounts:\n  page: { provider: graph, channel: messenger, id: "${PAGE_ID}", token: env:T, pace: 40/s, ${settings}url: "${sandbox.url}" }\n`,
   );
   await workspace.write('orders.csv', orderSheet(PEOPLE));
   await workspace.write('windows.csv', windowLog(PEOPLE));

@@ -134,7 +134,7 @@ async function write(file: AccountsFile, secrets: Secrets, { name, entry, stored
     // A new secret for the same account is no reason to touch the file.
     if (!isDeepStrictEqual(file.entry(name), entry)) await change.save();
   } catch (error) {
-    for (const step of undo) await step();
+    for (const step of undo) await step().catch(() => undefined);
     throw error;
   }
   return account;

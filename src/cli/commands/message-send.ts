@@ -165,7 +165,8 @@ async function tell(context: Context, { userId }: SingleMessage, result: SingleR
     return EXIT.invalid;
   }
   if (result.kind === 'left_out') {
-    throw new Failure('POLICY_FORBIDS', `The window of ${maskId(userId)} has closed meanwhile; nothing was sent.`);
+    const why = result.reason === 'opted_out' ? 'asked not to be written to' : 'is outside their window by now';
+    throw new Failure('POLICY_FORBIDS', `${maskId(userId)} ${why}; nothing was sent.`);
   }
   const { campaign, state, messageId, error, stop } = result;
   if (terminal.json) terminal.document({ campaign, to: userId, state, messageId, error });
