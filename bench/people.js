@@ -1,6 +1,6 @@
 /** The made-up people and the template that the measurements share. */
-
 import { setTimeout } from 'node:timers/promises';
+import { senderKey } from '../dist/core/sender.js';
 
 /** A 17-digit id, different for each number. */
 export const userId = (index) => String(10_000_000_000_000_003n + BigInt(index) * 7_919_113n);
@@ -28,6 +28,8 @@ export const clock = {
   sleep: (ms, signal) => setTimeout(ms, undefined, { signal }).catch(() => undefined),
 };
 export const random = { next: () => Math.random() };
+/** What the store knows the account by. */
+export const accountKey = senderKey(account);
 export const holder = { name: `bench/${process.pid}`, mayBeAlive: () => true };
 
 /** Puts a campaign for so many people, all inside their window, into the ledger. */
@@ -35,18 +37,20 @@ export async function makeCampaign(store, id, size, pace) {
   const now = clock.now();
   const indexes = Array.from({ length: size }, (_, index) => index);
   const openers = indexes.map((index) => ({ userId: userId(index), openedAt: now, opener: 'message' }));
-  await store.recordOpeners(account.name, openers);
+  await store.recordOpeners(accountKey, openers);
   await store.draft({
     id,
-    account: account.name,
+    account: accountKey,
     accountName: account.name,
     template,
     source: '',
     pace,
     variables: ['name', 'order_no'],
     timing: null,
+    mode: 'bulk',
+    outside: null,
   });
-  const row = { reason: null, closesAt: now + 86_000_000, opener: 'message' };
+  const row = { reason: null, closesAt: now + 86_000_000, opener: 'message', outside: false };
   await store.stage(
     id,
     indexes.map((index) => ({ ...row, seq: index, userId: userId(index), values: values(index) })),

@@ -69,6 +69,8 @@ async function plan() {
       pace: 35,
       skipInvalid: false,
       timing: null,
+      mode: 'bulk',
+      outside: null,
     },
   );
   const ms = Math.round(performance.now() - startedAt);
