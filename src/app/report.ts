@@ -1,6 +1,5 @@
 /** What became of a campaign, put in order for people: pure shaping of what the store knows. */
 import {
-  explainError,
   explainStop,
   ROW_STATES,
   type Counts,
@@ -8,6 +7,7 @@ import {
   type ReceiptKind,
   type RowState,
 } from '../core/delivery.js';
+import { explainError } from '../core/platform-errors.js';
 import { Failure } from '../core/failure.js';
 import { isError, type Finding } from '../core/finding.js';
 import { IdTable } from '../core/id-table.js';

@@ -7,15 +7,8 @@
  */
 import { appendFile } from 'node:fs/promises';
 import { basename, isAbsolute, relative, sep } from 'node:path';
-import {
-  explainError,
-  explainStop,
-  hasEnded,
-  NEEDS_A_PERSON,
-  ROW_STATES,
-  STOP_STATUS,
-  type Counts,
-} from '../core/delivery.js';
+import { explainStop, hasEnded, NEEDS_A_PERSON, ROW_STATES, STOP_STATUS, type Counts } from '../core/delivery.js';
+import { explainError } from '../core/platform-errors.js';
 import { EXIT } from '../core/failure.js';
 import type { Finding, Severity } from '../core/finding.js';
 import type { SkipReason } from '../core/plan.js';

@@ -2,7 +2,8 @@
 import type { ChalkInstance } from 'chalk';
 import stringWidth from 'string-width';
 import wrapAnsi from 'wrap-ansi';
-import { explainError, explainStop, ROW_STATES, type Counts } from '../core/delivery.js';
+import { explainStop, ROW_STATES, type Counts } from '../core/delivery.js';
+import { explainError } from '../core/platform-errors.js';
 import type { Finding } from '../core/finding.js';
 import type { SkipReason } from '../core/plan.js';
 import type { PolicyStatement } from '../core/policy.js';

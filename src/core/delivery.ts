@@ -4,8 +4,6 @@
 import { EXIT, type ExitStatus } from './failure.js';
 import { explainError } from './platform-errors.js';
 
-export { explainError };
-
 export const ROW_STATES = ['queued', 'started', 'sent', 'failed', 'skipped', 'unknown'] as const;
 export type RowState = (typeof ROW_STATES)[number];
 

@@ -1,5 +1,6 @@
 /** Receipts: what a service says of a message after it has accepted it, and which of several stands. */
-import { explainError, type DeliveryError, type ReceiptKind, type RowState } from './delivery.js';
+import type { DeliveryError, ReceiptKind, RowState } from './delivery.js';
+import { explainError } from './platform-errors.js';
 
 /** A receipt as a row keeps it. */
 export interface KeptReceipt {

@@ -2,6 +2,7 @@
  * Lines of a text file, and the JSON values in them. Streams: memory is bounded by the longest line that is kept, whatever
  * the file holds.
  */
+import { createReadStream } from 'node:fs';
 import { Failure } from '../core/failure.js';
 
 /** Characters of a line that is kept; the largest webhook bodies are far below it. */
@@ -19,11 +20,46 @@ const UNREADABLE: Readonly<Record<string, string>> = {
   EPERM: 'Check the permissions of the file.',
 };
 
+/** Makes batches of the lines of a log. */
+export interface BatchReader<Batch> {
+  read(line: Line): void;
+  problem(line: number, code: 'NOT_TEXT', text: string): void;
+  readonly isFull: boolean;
+  /** Whether nothing that is still to come can be used. */
+  readonly isOver?: boolean;
+  take(): Batch;
+  /** No more lines come. */
+  finish(): void;
+}
+
+/**
+ * Reads a log from a path or a stream of bytes; the last batch may be empty. A file that is no text gives one problem.
+ * @throws Failure FILE_UNREADABLE
+ */
+export async function* readBatches<Batch>(
+  source: string | AsyncIterable<Uint8Array | string>,
+  reader: BatchReader<Batch>,
+): AsyncGenerator<Batch, void, undefined> {
+  for await (const lines of readLines(typeof source === 'string' ? createReadStream(source) : source)) {
+    if (typeof lines === 'string') {
+      reader.problem(0, 'NOT_TEXT', lines);
+      break;
+    }
+    for (const line of lines) {
+      reader.read(line);
+      if (reader.isFull) yield reader.take();
+    }
+    if (reader.isOver) break;
+  }
+  reader.finish();
+  yield reader.take();
+}
+
 /**
  * Lines of a text file, some at a time; or a sentence that says why it is no text, and nothing after it.
  * @throws Failure FILE_UNREADABLE
  */
-export async function* readLines(source: AsyncIterable<Uint8Array | string>): AsyncGenerator<Line[] | string> {
+async function* readLines(source: AsyncIterable<Uint8Array | string>): AsyncGenerator<Line[] | string> {
   let decoder: InstanceType<typeof TextDecoder> | null = null;
   let head = Buffer.alloc(0);
   const splitter = new LineSplitter();

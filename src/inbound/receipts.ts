@@ -3,12 +3,11 @@
  * server logged Twilio's events or status callbacks. Streams, so that memory does not grow with the file; what is not
  * understood is told with its place, and the rest counts.
  */
-import { createReadStream } from 'node:fs';
 import { CLOCK_SKEW_MS } from '../core/window.js';
 import type { Receipt } from '../ports.js';
 import { camsNotice, readCamsStatus, type CamsStatus } from './cams-events.js';
 import { JsonValues, type JsonValue } from './json-values.js';
-import { readLines, type Line } from './lines.js';
+import { readBatches, type Line } from './lines.js';
 import type { FieldCode, Misread } from './log-fields.js';
 import { isMetaBody } from './meta-events.js';
 import { readTwilioStatus, twilioForm, twilioObject, type TwilioStatus } from './twilio-status.js';
@@ -66,23 +65,11 @@ const MANY_ACCOUNTS = 10;
  * Reads a receipt log from a path or a stream of bytes. An unusable file gives one problem and no receipt.
  * @throws Failure FILE_UNREADABLE
  */
-export async function* readReceiptLog(
+export function readReceiptLog(
   source: string | AsyncIterable<Uint8Array | string>,
   options: ReceiptLogOptions,
 ): AsyncGenerator<ReceiptLogBatch, void, undefined> {
-  const reader = new ReceiptReader(options);
-  for await (const lines of readLines(typeof source === 'string' ? createReadStream(source) : source)) {
-    if (typeof lines === 'string') {
-      reader.problem(0, 'NOT_TEXT', lines);
-      break;
-    }
-    for (const line of lines) {
-      reader.read(line);
-      if (reader.isFull) yield reader.take();
-    }
-  }
-  reader.finish();
-  yield reader.take();
+  return readBatches(source, new ReceiptReader(options));
 }
 
 function emptyBatch(): ReceiptLogBatch {

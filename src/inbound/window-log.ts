@@ -3,12 +3,11 @@
  * not grow with the file; a line that cannot be used is told and passed over, never guessed at, because a wrong time opens
  * a window that is shut.
  */
-import { createReadStream } from 'node:fs';
 import { CLOCK_SKEW_MS, OPENERS, type Opener } from '../core/window.js';
 import type { Echo, OpenerEvent } from '../ports.js';
 import { camsNotice, readCamsInbound, type CamsNotice } from './cams-events.js';
 import { JsonValues, type JsonValue } from './json-values.js';
-import { MAX_LINE, readLines, TOO_LONG, type Line } from './lines.js';
+import { MAX_LINE, readBatches, TOO_LONG, type Line } from './lines.js';
 import { readId, readTime, shown, type FieldCode } from './log-fields.js';
 import { isMetaBody, readMetaEvents, type IgnoredKind } from './meta-events.js';
 
@@ -70,24 +69,11 @@ const MANY_ACCOUNTS = 10;
  * Reads a window log from a path or a stream of bytes. An unusable file gives one problem and no event.
  * @throws Failure FILE_UNREADABLE
  */
-export async function* readWindowLog(
+export function readWindowLog(
   source: string | AsyncIterable<Uint8Array | string>,
   options: WindowLogOptions,
 ): AsyncGenerator<WindowLogBatch, void, undefined> {
-  const reader = new LogReader(options);
-  for await (const lines of readLines(typeof source === 'string' ? createReadStream(source) : source)) {
-    if (typeof lines === 'string') {
-      reader.problem(0, 'NOT_TEXT', lines);
-      break;
-    }
-    for (const line of lines) {
-      reader.read(line);
-      if (reader.isFull) yield reader.take();
-    }
-    if (reader.isOver) break;
-  }
-  reader.finish();
-  yield reader.take();
+  return readBatches(source, new LogReader(options));
 }
 
 type Field = 'user_id' | 'opened_at' | 'opener';

@@ -3,7 +3,7 @@
  * templates of WhatsApp and Viber only; whether those of Messenger are listed as well is not said, so reading them may find
  * nothing though they are there. The type is left out of every request: no page names one for Messenger.
  */
-import { explainError } from '../core/delivery.js';
+import { explainError } from '../core/platform-errors.js';
 import type { Button } from '../core/template.js';
 import type { AccountCheck, CallFailure, PlatformTemplate, TemplatesRead } from '../ports.js';
 import { accountCheck } from './account-check.js';

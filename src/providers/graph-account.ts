@@ -2,7 +2,7 @@
  * Whether an account works, found out by asking and without sending anything: what the token is for, what it may do and until
  * when, and how much of its allowance is used. What the platform does not tell is no fault.
  */
-import { explainError } from '../core/delivery.js';
+import { explainError } from '../core/platform-errors.js';
 import { PLATFORM_ID } from '../core/user-id.js';
 import type { AccountCheck, CallFailure } from '../ports.js';
 import { graphTime, pathPart, textId, type GraphAccess, type GraphCalls } from './graph-calls.js';

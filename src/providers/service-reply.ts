@@ -2,7 +2,8 @@
  * What a reply says of a request whatever the service is, and what it says that none came: whether the request was taken up,
  * and what an error of core's tables makes of it. Shared by all that send and all that read.
  */
-import { explainError, type DeliveryError, type Outcome } from '../core/delivery.js';
+import type { DeliveryError, Outcome } from '../core/delivery.js';
+import { explainError } from '../core/platform-errors.js';
 import type { CallFailure } from '../ports.js';
 import type { Fault } from './http.js';
 

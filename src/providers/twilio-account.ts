@@ -1,5 +1,5 @@
 /** Whether an account of Twilio works, found out without sending: the account itself, the number that sends, the balance. */
-import { explainError } from '../core/delivery.js';
+import { explainError } from '../core/platform-errors.js';
 import { isUsTenDigit } from '../core/sms.js';
 import type { AccountCheck } from '../ports.js';
 import { accountCheck } from './account-check.js';

@@ -71,7 +71,7 @@ export function requireVariable(name: string, env: Environment): string {
   throw new Failure(
     'SECRET_MISSING',
     `The environment variable ${name} is ${value === undefined ? 'not set' : 'empty'}.`,
-    `Set ${name} and run the command again; in CI, pass it from the secret store.`,
+    `Set ${name}; in CI, pass it from the secret store.`,
   );
 }
 

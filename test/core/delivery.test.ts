@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest';
 import {
   backoffMs,
   DEFAULT_BUDGET,
-  explainError,
   explainStop,
   FailureWatch,
   finishedStatus,
@@ -13,6 +12,7 @@ import {
   type DeliveryError,
   type StopCause,
 } from '../../src/core/delivery.js';
+import { explainError } from '../../src/core/platform-errors.js';
 
 describe('explainError', () => {
   it.each([

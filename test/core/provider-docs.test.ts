@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
-import { explainError } from '../../src/core/delivery.js';
+import { explainError } from '../../src/core/platform-errors.js';
 import type { ErrorClass } from '../../src/core/platform-errors.js';
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');

@@ -1,7 +1,8 @@
 /** `pagecast message send`: one message to one person, by the rules of row V1. */
 import type { Command } from 'commander';
 import { judgeOne, sendOne, type Content, type SingleMessage, type SingleResult } from '../../app/send-one.js';
-import { explainError, STOP_STATUS } from '../../core/delivery.js';
+import { STOP_STATUS } from '../../core/delivery.js';
+import { explainError } from '../../core/platform-errors.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import { templateBlock, type Verdict } from '../../core/policy.js';
 import { usableId } from '../../core/sheet.js';
@@ -145,11 +146,12 @@ async function refusal(
       (template) => template.kind === 'registered' && templateBlock(template, channel) === null && provider !== 'cams',
     )
     .map(({ name, language }) => `${name} (${language})`);
-  const offered = usable.length > 0 && instead.includes('registered') ? ` There is: ${usable.join(', ')}.` : '';
+  const isOutside = instead.includes('registered');
+  const offered = usable.length > 0 && isOutside ? ` There is: ${usable.join(', ')}.` : '';
   // Somebody of whom nothing is known may have written all the same.
   const learn =
-    window === 'unknown' && channel !== 'sms'
-      ? ` Nothing is known of this person; if they have written: pagecast window import, or window sync --account ${name}.`
+    window === 'unknown' && isOutside
+      ? ` Nothing is known of this person, so their window counts as shut; if they have written: pagecast window import, or window sync --account ${name}.`
       : '';
   return new Failure('POLICY_FORBIDS', `${reason} Nothing was sent. (${row})`, `${instead}${offered}${learn}`);
 }

@@ -10,7 +10,8 @@ import {
 } from '../../app/approve.js';
 import { registeredRefusal } from '../../app/registered-status.js';
 import { planCampaign, shortId, type Plan, type RecipientSource } from '../../app/plan.js';
-import { DEFAULT_BUDGET, explainError, hasEnded, NEEDS_A_PERSON } from '../../core/delivery.js';
+import { DEFAULT_BUDGET, hasEnded, NEEDS_A_PERSON } from '../../core/delivery.js';
+import { explainError } from '../../core/platform-errors.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import { highestPace, PAGE_LIMIT } from '../../core/pacing.js';
 import { BULK_POLICY, templateBlock } from '../../core/policy.js';

@@ -1,7 +1,8 @@
 /** `pagecast template pull` and `push`: the templates that a platform has for an account, and those it is to approve. */
 import { pullTemplates, type PlatformPart, type PulledTemplate, type Unusable } from '../../app/pull-templates.js';
 import { pushTemplate } from '../../app/push-template.js';
-import { explainError, STOP_STATUS, type StopCause } from '../../core/delivery.js';
+import { STOP_STATUS, type StopCause } from '../../core/delivery.js';
+import { explainError } from '../../core/platform-errors.js';
 import { EXIT, type ExitStatus } from '../../core/failure.js';
 import type { CallFailure } from '../../ports.js';
 import type { AccountConfig } from '../../workspace/config.js';
