@@ -102,6 +102,18 @@ const FIGURES = {
       0.7,
     );
   },
+  async listen() {
+    const floor = await measure('listen.js', 'route', folder, '100000');
+    const ours = await measure('listen.js', 'pagecast', folder, '100000');
+    report(
+      'callbacks answered and heard',
+      `${ours.perSecond}/s`,
+      `bare fastify route ${floor.perSecond}/s`,
+      ours.perSecond / floor.perSecond,
+      'at least',
+      0.5,
+    );
+  },
   async start() {
     const floor = await measure('start.js', 'node');
     const ours = await measure('start.js', 'pagecast');

@@ -47,7 +47,6 @@ export async function makeCampaign(store, id, size, pace) {
     pace,
     variables: ['name', 'order_no'],
     timing: null,
-    mode: 'bulk',
     outside: null,
   });
   const row = { reason: null, closesAt: now + 86_000_000, opener: 'message', outside: false };

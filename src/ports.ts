@@ -2,7 +2,6 @@
  * Every interface between the rules and the world. Adapters implement these; `cli/context.ts` alone chooses which.
  */
 import type {
-  CampaignMode,
   CampaignState,
   Counts,
   DeliveryError,
@@ -14,7 +13,11 @@ import type {
 } from './core/delivery.js';
 import type { Failure } from './core/failure.js';
 import type { Finding, SheetLimits, SheetOrigin } from './core/finding.js';
+import type { Flow } from './core/flow.js';
+import type { OptOutChange, OptOutSource } from './core/opt-out.js';
+import type { RowMark } from './core/metadata.js';
 import type { PlanReason, SkipReason, Standing } from './core/plan.js';
+import type { SendMode } from './core/policy.js';
 import type { Timing } from './core/schedule.js';
 import type { Cell, SheetRow } from './core/sheet.js';
 import type { Button, Channel, Message, Template, TemplateVariable } from './core/template.js';
@@ -74,6 +77,12 @@ export interface TemplateEntry {
   template: Template;
   /** Comes with pagecast rather than from the workspace. */
   starter: boolean;
+}
+
+/** The flows of a workspace, by name; one file that cannot be used does not take the others with it. */
+export interface FlowListing {
+  entries: { file: string; flow: Flow }[];
+  broken: { file: string; failure: Failure }[];
 }
 
 /** The template files of a workspace, as commands write them. */
@@ -341,9 +350,56 @@ export interface NewCampaign {
   variables: readonly string[];
   /** When it is to be sent; null for at once. */
   timing: Timing | null;
-  mode: CampaignMode;
   /** The registered template for people whose window is shut; null when they are left out. */
   outside: Template | null;
+}
+
+/**
+ * A campaign that takes up single messages as they come: those that people write, those of one flow, or the confirmations
+ * of opt-outs. It is approved by what made it, is `continuous` from then on, and never ends.
+ */
+export interface ContinuousCampaign {
+  /** The `senderKey` of the account. */
+  account: string;
+  accountName: string;
+  mode: Exclude<SendMode, 'bulk'>;
+  /** The flow whose messages it holds, or OPT_OUT_FLOW for confirmations; null for messages that a person writes. */
+  flow: string | null;
+  template: Template;
+  pace: number;
+}
+
+/** One message to one person, apart from campaigns in bulk; goes before their rows. */
+export interface NewSingle {
+  /** Made with the first message of it. */
+  campaign: ContinuousCampaign;
+  userId: string;
+  /** Of the template's used variables, in their order. */
+  values: readonly string[];
+  /** What it is sent for, such as the id of the message that it answers: an account sends nobody two for one occasion. */
+  occasion: string;
+  /** When the person did what it answers; null when it answers nothing. */
+  answersAt: number | null;
+  /** Not before this instant; null for at once. */
+  notBefore: number | null;
+  /** From this instant on it is too late, and it is left out as `expired`. */
+  expiresAt: number;
+  /** Nothing is queued when the person had a message of this flow queued later that was not left out; null without a limit. */
+  onceSince: number | null;
+  /** Nothing is queued when so many messages of flows to the person were queued later than that; null without a guard. */
+  guard: { since: number; most: number } | null;
+}
+
+export type QueuedSingle =
+  | ({ kind: 'queued' } & RowMark)
+  /** `occasion`: there is one for it, and this is the row. */
+  | { kind: 'not_queued'; because: 'occasion' | 'limit' | 'guard'; row: RowMark | null };
+
+/** A queued single message, as a run takes it up. */
+export interface SingleRow extends QueuedRow {
+  campaign: string;
+  answersAt: number | null;
+  expiresAt: number;
 }
 
 export interface StagedRow {
@@ -376,7 +432,9 @@ export interface Campaign {
   pace: number;
   state: CampaignState;
   timing: Timing | null;
-  mode: CampaignMode;
+  mode: SendMode;
+  /** Of a continuous campaign: as in ContinuousCampaign. Null for campaigns in bulk. */
+  flow: string | null;
   outside: Template | null;
   /** A name that its sender gave it, under which no other campaign can be made; null without. */
   key: string | null;
@@ -473,12 +531,18 @@ export interface Echo {
 
 /** What a service said later of a message that it had accepted. */
 export interface Receipt {
-  /** As the row has it; of a batch that shares one id, the person tells the row. */
-  messageId: string;
+  /**
+   * As the row has it; of a batch that shares one id, the person tells the row. Null for one that is about everything that
+   * the person was sent up to `at`; it settles nothing.
+   */
+  messageId: string | null;
   /** Null where the receipt does not say whom it is about. */
   userId: string | null;
-  /** Where the receipt itself names the campaign; it then settles the person's row there as well. */
-  campaign: string | null;
+  /**
+   * The row that the receipt itself names, which it then settles as well. Of a batch it is the first, and the person tells
+   * which row of its campaign is meant.
+   */
+  row: RowMark | null;
   /** Null where it says only that the message was accepted. */
   kind: ReceiptKind | null;
   at: number;
@@ -581,6 +645,100 @@ export interface MessageRow {
   receipt: { kind: ReceiptKind; at: number; error: DeliveryError | null } | null;
 }
 
+// ---------------------------------------------------------------------------------------------------- what comes in
+
+/** Whose callbacks these are; each signs in a way of its own. */
+export type CallbackService = 'meta' | 'cams' | 'twilio';
+
+/** An account of the configuration, as callbacks name it. */
+export interface InboundAccount {
+  /** Its `senderKey`. */
+  key: string;
+  channel: Channel;
+  /** Page id, Instagram account id or phone number; an Instagram account behind a Page may go by either of two. */
+  ids: readonly string[];
+}
+
+/** The body of a callback whose signature was right, as it came. It is kept until it has been worked through. */
+export interface NewDelivery {
+  service: CallbackService;
+  /** The `senderKey` of each account that its signature may speak for. */
+  accounts: readonly string[];
+  /** For Twilio, the path and query that it came to, a space, and the body. */
+  body: string;
+  receivedAt: number;
+}
+
+export interface Delivery extends NewDelivery {
+  /** Grows in the order of arrival. */
+  number: number;
+}
+
+/** Something that a person did and that opens their window; a flow may answer it. */
+export interface UserEvent extends OpenerEvent {
+  /** The `senderKey` of the account to which it happened. */
+  account: string;
+  /** The same whenever the service tells of the same event. */
+  id: string;
+  /** What they wrote; null where there is no text. */
+  text: string | null;
+  /** What the button, quick reply or m.me link that they tapped stands for; null where they tapped none. */
+  payload: string | null;
+  /** Another app has the conversation at the moment, and answers it. */
+  standby?: true;
+}
+
+/** Why a delivery, or something in it, could not be used. */
+export type DeadReason =
+  'not_json' | 'not_a_webhook' | 'unknown_account' | 'malformed' | 'from_the_future' | 'over_limit';
+
+/** What a delivery says, by account. */
+export interface DeliveryContent {
+  events: UserEvent[];
+  echoes: (Echo & { account: string })[];
+  receipts: (Receipt & { account: string })[];
+  /** Those that the service itself tells of; what people write is looked at apart. */
+  optOuts: OptOutChange[];
+  /** Everything that is none of these, by kind. */
+  ignored: Partial<Record<string, number>>;
+  /** The gravest of what is wrong with it; null when nothing is. What is right in it counts all the same. */
+  dead: DeadReason | null;
+}
+
+/** What is to be done about a delivery. */
+export interface HeardDelivery extends Omit<DeliveryContent, 'ignored'> {
+  delivery: Delivery;
+  singles: readonly NewSingle[];
+  /** Queued when these have opted out by this delivery who had not before. */
+  confirmations: readonly NewSingle[];
+}
+
+/** What came of it. */
+export interface HeardResult {
+  openersMoved: number;
+  rowsSettled: number;
+  receiptsMatched: number;
+  /** How many have opted out, or back in. */
+  optOutsChanged: number;
+  /** One for each of its singles, then one for each confirmation that was called for. */
+  singles: QueuedSingle[];
+}
+
+/** A delivery that could not be used, or not in full. */
+export interface DeadLetter {
+  receivedAt: number;
+  service: CallbackService;
+  reason: DeadReason;
+  /** Its beginning. */
+  body: string;
+}
+
+export interface OptOut {
+  userId: string;
+  since: number;
+  source: OptOutSource;
+}
+
 /** How far the windows of an account have been read from the platform. */
 export interface WindowSync {
   /** When the listing that is under way, or was the last, began. */
@@ -600,6 +758,8 @@ export interface Store {
   recordOpeners(account: string, events: readonly OpenerEvent[]): Promise<number>;
   /** The last event of each opener of one user. */
   openersOf(account: string, userId: string): Promise<LastOpener[]>;
+  /** Those who did something last, the latest first, with the last event of theirs that counts. */
+  recentPeople(account: string, window: WindowSettings, limit: number): Promise<({ userId: string } & LastOpener)[]>;
   /** Everybody with a window for this account, in batches. */
   people(account: string): AsyncIterable<string[]>;
   /** How far windows have been read from the platform; null when they never were. */
@@ -652,7 +812,11 @@ export interface Store {
   next(campaign: string, limit: number, now: number): Promise<QueuedRow[]>;
   /** When the first row that waits for another attempt may be tried; null when none waits. */
   nextAttemptAt(campaign: string): Promise<number | null>;
-  /** Writes a step durably. @returns whether the campaign is still to run; if not, nothing was started */
+  /**
+   * Writes a step durably.
+   * @returns whether the campaign is still to run; if not, nothing was started. So it is, too, when a single message of the
+   * step has been withdrawn meanwhile.
+   */
   record(lease: Lease, campaign: string, step: RunStep, now: number): Promise<boolean>;
   /** Ends a run. A campaign becomes `finished` only when nothing is queued or started. */
   conclude(
@@ -669,7 +833,7 @@ export interface Store {
 
   /**
    * Keeps what came back of our messages. A row that was attempted is `sent`, whatever was thought of it; one that is under
-   * way will be, unless its answer comes. @returns how many rows were settled by it
+   * way will be, whatever its answer, and also when its owner dies before that. @returns how many rows were settled by it
    */
   recordEchoes(account: string, echoes: readonly Echo[], now: number): Promise<number>;
   /**
@@ -684,11 +848,47 @@ export interface Store {
     receipts: readonly Receipt[],
     now: number,
   ): Promise<{ matched: number; settled: number }>;
-  /** The echoes that came in for rows whose outcome is unknown. */
-  echoes(campaign: string): Promise<Echo[]>;
+  /** Keeps what came in durably, in its order, until it is heard. */
+  receive(deliveries: readonly NewDelivery[]): Promise<void>;
+  /** The oldest deliveries that wait to be heard; fewer where they are large, but one at least. */
+  received(limit: number): Promise<Delivery[]>;
+  /** How many deliveries wait to be heard. */
+  backlog(): Promise<number>;
+  /**
+   * Does what is to be done about deliveries and takes them out, in one step for all of them. Of those that have failed a
+   * dead letter is kept; of all dead letters the newest so many.
+   * @returns for each of them what came of it; null where somebody else has heard it already, and nothing was done
+   */
+  hear(heard: readonly HeardDelivery[], now: number): Promise<(HeardResult | null)[]>;
+  /** The newest first. */
+  deadLetters(limit: number): Promise<DeadLetter[]>;
+  /** How many dead letters are kept, by reason. */
+  deadLetterCounts(): Promise<Partial<Record<DeadReason, number>>>;
+
+  /** Whether people opted out or back in; the latest of what each has done counts, in whatever order it is told. @returns how many changed */
+  changeOptOuts(changes: readonly OptOutChange[]): Promise<number>;
+  /** Those who have opted out, in batches. */
+  optOuts(account: string): AsyncIterable<OptOut[]>;
+
+  /** Queues single messages, in one step. @returns what came of each, in their order */
+  queueSingles(singles: readonly NewSingle[], now: number): Promise<QueuedSingle[]>;
+  /** The single messages of an account that may be sent now, those that have waited longest first. */
+  nextSingles(account: string, limit: number, now: number): Promise<SingleRow[]>;
+  /** When the next single message of an account may be sent, in the past where one waits; null when none is queued. */
+  singlesDueAt(account: string): Promise<number | null>;
+  /** Leaves a single message out as `cancelled`. @returns false when it is no longer queued */
+  withdrawSingle(row: RowMark, now: number): Promise<boolean>;
+  /** One row of a campaign; null when there is none. */
+  message(row: RowMark): Promise<MessageRow | null>;
+  /** The language of the template that a person was last sent by an account; null for none. Free text has none. */
+  lastLanguage(account: string, userId: string): Promise<string | null>;
+  /** When a message of a flow to the person was last queued that was not left out; null when none was. */
+  lastAutomatic(account: string, userId: string): Promise<number | null>;
+
   /**
    * Settles rows whose outcome was unknown; others stay as they are. A campaign that had finished and has rows to send
-   * again is `paused`; of one that was cancelled or has expired such rows are left out.
+   * again is `paused`; of one that was cancelled or has expired such rows are left out, and of a continuous one as
+   * `cancelled`, because nobody waits for them any more.
    */
   resolve(lease: Lease, campaign: string, rows: readonly Resolution[], now: number): Promise<void>;
 
@@ -723,17 +923,26 @@ export const RENEW_EVERY_MS = 5000;
 export interface Lease {
   account: string;
   fence: number;
-  /** No message may leave before this instant, so that the pace holds across runs. */
+  /** Until this instant the messages of owners before count, so that the pace holds across runs. */
   freeAt: number;
+  /** How many messages that are; Infinity where nobody knows. */
+  taken: number;
 }
 
 /** Who works on which account. */
 export interface Engine {
-  /** Takes an account. Rows that a dead owner left `started` become `unknown`. @returns null while somebody else has it */
+  /**
+   * Takes an account. Of the rows that a dead owner left `started` those whose echo has come become `sent`, the others
+   * `unknown`. @returns null while somebody else has it
+   */
   own(account: string, now: number): Promise<Lease | null>;
   /** @throws Failure LEASE_LOST */
   renew(lease: Lease, now: number): Promise<void>;
-  release(lease: Lease, freeAt: number): Promise<void>;
+  /**
+   * A rest that ends later than what former owners asked for stands in its place.
+   * @param taken how many messages count until `freeAt` for the next owner, those of former owners among them
+   */
+  release(lease: Lease, freeAt: number, taken: number): Promise<void>;
   /** Has a worker look at an account at that instant, or as soon as there is one. Outlives every process. */
   wake(account: string, at: number): Promise<void>;
   /**

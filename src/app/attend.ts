@@ -1,11 +1,12 @@
 /**
- * What a worker does for one account when it is woken: it makes campaigns of the occurrences that are due, then sends what
- * is due, the earliest first. Everything it needs is in the store, so that any worker can take an account up at any time.
+ * What a worker does for one account when it is woken: it makes campaigns of the occurrences that are due, then sends the
+ * single messages and the campaigns that are due, the earliest first. Everything it needs is in the store, so that any worker
+ * can take an account up at any time.
  */
 import type { SheetLimits } from '../core/finding.js';
 import { EXIT, Failure } from '../core/failure.js';
 import { BULK_POLICY } from '../core/policy.js';
-import { dueAt, orphanedAt } from '../core/schedule.js';
+import { dueAt } from '../core/schedule.js';
 import type { Template } from '../core/template.js';
 import type { WindowSettings } from '../core/window.js';
 import type {
@@ -22,8 +23,11 @@ import type {
 } from '../ports.js';
 import { approvePlan, countToConfirm, type Terms } from './approve.js';
 import { lastOccurrence, nextOccurrence } from './cron.js';
+import { settleAbandoned } from './own-account.js';
 import { planCampaign } from './plan.js';
 import { runCampaign, type Progress, type RunResult } from './run.js';
+import { sendSingles } from './send-singles.js';
+import type { RunWorld } from './sending.js';
 
 export interface AttendWorld {
   store: Store;
@@ -35,6 +39,8 @@ export interface AttendWorld {
   providerFor(campaign: Campaign): Promise<Provider>;
   /** What a recurrence names, as it is configured now. @throws Failure */
   namedBy(recurrence: Recurrence): Promise<{ account: Account; template: Template; outside: Template | null }>;
+  /** As in RunWorld. */
+  onSingle?: NonNullable<RunWorld['onSingle']>;
 }
 
 export interface AttendRequest {
@@ -56,7 +62,9 @@ export type WorkEvent =
   | { kind: 'occurrence_put_off'; recurrence: Recurrence; error: unknown }
   /** From this occurrence on some came by while nobody looked, and are not caught up. */
   | { kind: 'missed'; recurrence: Recurrence; from: number }
-  /** The account could not be looked at, and will be looked at again. */
+  /** Single messages were sent, or could not be sent for what stands in `stop`; those that are left will be looked at again. */
+  | { kind: 'singles'; account: string; settled: number; stop: NonNullable<Campaign['stop']> | null }
+  /** The account, or its single messages, could not be looked at, and will be looked at again. */
   | { kind: 'failed'; account: string; error: unknown };
 
 /** When an account that somebody else is at, or a campaign that could not be run, is looked at again. */
@@ -77,16 +85,14 @@ export async function attend(world: AttendWorld, account: string, request: Atten
 }
 
 async function work(world: AttendWorld, account: string, request: AttendRequest): Promise<number | null> {
-  const { store, engine, clock } = world;
+  const { store, clock } = world;
   const { signal } = request;
   const putOff = new Set<string>();
-  for (const one of await store.openCampaigns(account)) {
-    // It may have ended this very moment.
-    if (isDue(orphanedAt(one), clock.now())) await store.cancel(one.id, clock.now()).catch(unlessEnded);
-  }
+  let singles: Awaited<ReturnType<typeof sendDueSingles>> = 'done';
   for (;;) {
     // Before each campaign, so that no occurrence is missed behind a long one.
     await holdOccurrences(world, account, request, putOff);
+    if (singles !== 'put off' && !signal.aborted) singles = await sendDueSingles(world, account, request);
     if (signal.aborted) return clock.now();
     const campaign = await nextDue(store, account, clock.now(), putOff);
     if (campaign === null) break;
@@ -94,10 +100,32 @@ async function work(world: AttendWorld, account: string, request: AttendRequest)
     if (busy === 'busy') return clock.now() + BUSY_MS;
     if (busy === 'put off') putOff.add(campaign.id);
   }
-  // Taking the account finds the rows that a dead run of a campaign that has ended meanwhile has left under way.
-  const lease = await engine.own(account, clock.now());
-  if (lease) await engine.release(lease, lease.freeAt);
-  return wakeAt(store, account, clock.now());
+  // There may be rows that a dead run of a campaign that has ended meanwhile has left under way.
+  await settleAbandoned(world, account);
+  return singles === 'busy' ? clock.now() + BUSY_MS : wakeAt(store, account, clock.now());
+}
+
+/** @returns `busy`: somebody else has the account, and sends them; `put off`: they cannot be sent now */
+async function sendDueSingles(
+  world: AttendWorld,
+  account: string,
+  { window, signal, onEvent }: AttendRequest,
+): Promise<'done' | 'busy' | 'put off'> {
+  const { store, clock } = world;
+  const [first] = await store.nextSingles(account, 1, clock.now());
+  const campaign = first && (await store.campaign(first.campaign));
+  if (!campaign) return 'done';
+  try {
+    const provider = await world.providerFor(campaign);
+    const result = await sendSingles({ ...world, provider, window }, account, signal);
+    if (result.kind === 'busy') return 'busy';
+    const { settled, stop } = result;
+    if (settled > 0 || stop !== null) onEvent({ kind: 'singles', account, settled, stop });
+    return stop === null ? 'done' : 'put off';
+  } catch (error) {
+    onEvent({ kind: 'failed', account, error });
+    return 'put off';
+  }
 }
 
 async function send(
@@ -137,13 +165,9 @@ async function expireIfLate({ store, engine, clock }: AttendWorld, campaign: Cam
   try {
     await store.expire(lease, id, clock.now());
   } finally {
-    await engine.release(lease, lease.freeAt);
+    await engine.release(lease, lease.freeAt, lease.taken);
   }
   return { ...(await store.summary(id)), campaign: (await store.campaign(id)) ?? campaign, end: 'expired' };
-}
-
-function unlessEnded(error: unknown): void {
-  if (!(error instanceof Failure) || error.code !== 'CAMPAIGN_STATE') throw error;
 }
 
 function isDue(at: number | null, now: number): boolean {
@@ -164,7 +188,8 @@ async function nextDue(
 
 /** What is due already could not be done now. */
 async function wakeAt(store: Store, account: string, now: number): Promise<number | null> {
-  const times = (await store.openCampaigns(account)).map((one) => dueAt(one, now) ?? orphanedAt(one));
+  const times = (await store.openCampaigns(account)).map((one) => dueAt(one, now));
+  times.push(await store.singlesDueAt(account));
   for (const one of await store.recurrences()) if (one.account === account) times.push(one.nextAt);
   const known = times.filter((at) => at !== null);
   return known.length === 0 ? null : Math.min(...known.map((at) => (at <= now ? now + PUT_OFF_MS : at)));
@@ -244,7 +269,6 @@ async function makeCampaign(
     account,
     template,
     outside,
-    mode: 'bulk',
     source: source.kind === 'sheet' ? { ...source, limits } : source,
     window,
     pace,

@@ -4,7 +4,6 @@
  */
 import { createHash } from 'node:crypto';
 import { campaignContent, type CampaignContent } from '../core/campaign-content.js';
-import type { CampaignMode } from '../core/delivery.js';
 import { isError, type Finding, type FindingCode, type SheetLimits } from '../core/finding.js';
 import { Failure } from '../core/failure.js';
 import {
@@ -33,7 +32,7 @@ import {
 } from '../core/template.js';
 import type { WindowSettings } from '../core/window.js';
 import type { Account, Clock, Random, Sheets, StagedRow, Store } from '../ports.js';
-import { checkSheet, checkTypedIn, type SheetReport } from './check-sheet.js';
+import { checkSheet, checkTypedIn, type CheckRequest, type SheetReport } from './check-sheet.js';
 import { sheetOrigin } from './make-sheet.js';
 
 export type RecipientSource =
@@ -46,7 +45,6 @@ export interface PlanRequest {
   template: Template;
   /** The registered template for people whose window is shut; null when they are left out. */
   outside: Template | null;
-  mode: CampaignMode;
   source: RecipientSource;
   window: WindowSettings;
   /** Messages a second. */
@@ -216,7 +214,7 @@ class PlanDraft {
   }
 
   open(): Promise<void> {
-    const { template, outside, mode, source, timing } = this.#request;
+    const { template, outside, source, timing } = this.#request;
     const { account } = this.sender;
     return this.#world.store.draft({
       id: this.id,
@@ -227,7 +225,6 @@ class PlanDraft {
       pace: this.#pace,
       variables: this.#variables,
       timing,
-      mode,
       outside,
     });
   }
@@ -255,7 +252,7 @@ class PlanDraft {
         };
       }
       const { row, userId, values } = result.recipient;
-      const standing = standings[person] ?? { last: null, optedOut: false };
+      const standing = standings[person] ?? { last: null, optedOutAt: null };
       person += 1;
       this.#digest.add(userId, values);
       this.#example ??= values;
@@ -394,14 +391,25 @@ function check(
     const { path, limits } = source;
     return checkSheet(sheets, { path, limits, template, channel, demands, onRows });
   }
+  return checkIds({ template, channel, demands, onRows }, source);
+}
+
+/**
+ * Checks recipients that were typed in, who all get the same values.
+ * @throws Failure VARIABLE_UNKNOWN, USAGE when values are missing
+ */
+export async function checkIds(
+  { template, ...request }: Pick<CheckRequest, 'template' | 'channel' | 'demands' | 'onRows'>,
+  { ids, values: given }: Pick<Extract<RecipientSource, { kind: 'ids' }>, 'ids' | 'values'>,
+): Promise<SheetReport> {
   const { variables } = compileTemplate(template);
   const known = new Set(variables.map((variable) => variable.name));
-  for (const name of Object.keys(source.values)) {
+  for (const name of Object.keys(given)) {
     if (known.has(name)) continue;
     const names = known.size > 0 ? `It has: ${[...known].join(', ')}.` : 'It has none.';
     throw new Failure('VARIABLE_UNKNOWN', `The template ${template.name} has no variable ${name}.`, names);
   }
-  const missing = variables.filter((variable) => source.values[variable.name] === undefined);
+  const missing = variables.filter((variable) => given[variable.name] === undefined);
   if (missing.length > 0) {
     throw new Failure(
       'USAGE',
@@ -409,8 +417,8 @@ function check(
       `Add ${missing.map((variable) => `--var ${variable.name}=…`).join(' ')}, or use a sheet.`,
     );
   }
-  const values = variables.map((variable) => source.values[variable.name] ?? '');
-  return checkTypedIn({ template, channel, demands, ids: source.ids, values, onRows });
+  const values = variables.map((variable) => given[variable.name] ?? '');
+  return checkTypedIn({ ...request, template, ids, values });
 }
 
 /** Leaves out whoever's turn would come too late, or gives them the registered template. @returns how many they are */
@@ -426,7 +434,7 @@ async function passWhoIsTooLate(store: Store, campaign: string, turns: TurnTaker
 }
 
 /** @throws Failure CHANNEL_DIFFERS, POLICY_FORBIDS, TEMPLATE_INVALID */
-function requireUsable(template: Template, account: Account): void {
+export function requireUsable(template: Template, account: Account): void {
   const block = templateBlock(template, account.channel);
   if (block) {
     const code = block.code === 'CHANNEL' ? 'CHANNEL_DIFFERS' : 'POLICY_FORBIDS';

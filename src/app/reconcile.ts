@@ -1,7 +1,7 @@
 /**
- * Finds out what became of rows whose outcome is unknown: from the echoes that have come in, then by looking into each
- * person's conversation. A row goes back to the queue only when its message is provably not there; whatever cannot be told
- * stays unknown, with the reason.
+ * Finds out what became of rows whose outcome is unknown, by looking into each person's conversation; what a dead run has
+ * left under way and an echo has come of is settled by taking the account. A row goes back to the queue only when its message is provably not there (a single message, for
+ * which nobody waits any more, is left out then); whatever cannot be told stays unknown, with the reason.
  *
  * Each finding is durable before the next conversation is read. Whoever stops this, and however, loses nothing.
  */
@@ -26,10 +26,10 @@ import {
   type Store,
 } from '../ports.js';
 import { CALL_EVERY_MS, conversationTurn, isUnanswered } from './conversation-calls.js';
+import { ownAccount } from './own-account.js';
 
 /** One that finds the conversation, one that reads it. */
 const CALLS_FOR_ONE = 2;
-const ECHOES_AT_ONCE = 500;
 /** When so many conversations in a row could not be read for want of an answer, the next one could not either. */
 const UNANSWERED_IN_A_ROW = 3;
 
@@ -73,7 +73,7 @@ export interface ReconcileRequest {
 
 export interface Outlook {
   unknown: number;
-  /** How many of them an echo settles. */
+  /** How many of them an echo has settled by now. */
   echoed: number;
   /** How many conversations are to be read. */
   lookups: number;
@@ -82,11 +82,11 @@ export interface Outlook {
 }
 
 export interface ReconcileCounts {
-  /** Rows whose outcome was unknown when it began. */
+  /** Rows whose outcome was unknown when it began, or that a dead run had left under way. */
   unknown: number;
   /** What became of them so far. */
   sent: { echo: number; conversation: number };
-  /** Surely not sent. */
+  /** Surely not sent, and queued again, or left out where nothing is sent any more. */
   queued: number;
   stays: Partial<Record<Unsettled, number>>;
 }
@@ -106,21 +106,18 @@ export async function reconcile(world: ReconcileWorld, request: ReconcileRequest
   const { store, engine, clock } = world;
   const campaign = await store.campaign(request.campaign);
   if (!campaign) throw new Failure('CAMPAIGN_UNKNOWN', `There is no campaign ${request.campaign}.`);
-  const lease = await engine.own(campaign.account, clock.now());
-  if (!lease) {
-    throw new Failure(
-      'ACCOUNT_BUSY',
-      `Another process is working for the account ${campaign.accountName}.`,
-      'Wait until it is done.',
-    );
-  }
+  let open = 0;
+  const lease = await ownAccount(world, campaign, request.signal, async () => {
+    const { counts } = await store.summary(campaign.id);
+    open = counts.unknown + counts.started;
+  });
   const heartbeat = new Heartbeat(engine, clock, lease);
   try {
-    return await new Reconciliation(world, request, campaign, lease, heartbeat).toEnd();
+    return await new Reconciliation(world, request, campaign, lease, heartbeat).toEnd(open);
   } finally {
     heartbeat.stop();
     // Nothing was sent, so the rest that the last run asked for stays as it was. A lease that was lost must not hide why.
-    await engine.release(lease, lease.freeAt).catch(() => undefined);
+    await engine.release(lease, lease.freeAt, lease.taken).catch(() => undefined);
   }
 }
 
@@ -150,33 +147,29 @@ class Reconciliation {
     this.#contents = new Contents(world.store, campaign.account);
   }
 
-  async toEnd(): Promise<ReconcileResult> {
+  /** @param open how many rows were unknown or under way right before the account was taken */
+  async toEnd(open: number): Promise<ReconcileResult> {
     const { store, provider } = this.#world;
     const { id } = this.#campaign;
-    // Only with the account owned are the rows of a dead run unknown, and does nobody else change any.
-    this.#counts.unknown = (await store.summary(id)).counts.unknown;
-    const echoes = await store.echoes(id);
-    const lookups = provider.capabilities.lookup ? Math.max(0, this.#counts.unknown - echoes.length) : 0;
+    // With the account owned, nothing is under way any more, and nothing but echoes and receipts changes a row.
+    const { unknown } = (await store.summary(id)).counts;
+    this.#counts.unknown = Math.max(open, unknown);
+    this.#counts.sent.echo = this.#counts.unknown - unknown;
+    const lookups = provider.capabilities.lookup ? unknown : 0;
     this.#request.onBegin?.({
       unknown: this.#counts.unknown,
-      echoed: echoes.length,
+      echoed: this.#counts.sent.echo,
       lookups,
       lookupsMs: lookups * CALLS_FOR_ONE * CALL_EVERY_MS,
     });
-    for (let from = 0; from < echoes.length; from += ECHOES_AT_ONCE) {
-      const some = echoes.slice(from, from + ECHOES_AT_ONCE);
-      await this.#settle(some.map(({ seq, messageId }) => ({ seq, to: 'sent', messageId })));
-      this.#counts.sent.echo += some.length;
-      this.#request.onProgress?.(this.#counts);
-    }
     const end = await this.#lookInto();
     const left = (await store.summary(id)).counts.unknown;
-    const { unknown, sent, queued, stays } = this.#counts;
-    const told = sent.echo + sent.conversation + queued + Object.values(stays).reduce((sum, count) => sum + count, 0);
-    const rest = provider.capabilities.lookup ? 'not_reached' : 'no_lookup';
-    // An echo may have come in meanwhile, so what is left decides.
-    const unreached = Math.min(left, unknown - told);
-    if (unreached > 0) stays[rest] = unreached;
+    const { sent, queued, stays } = this.#counts;
+    const staying = Object.values(stays).reduce((sum, count) => sum + count, 0);
+    const unreached = Math.max(0, left - staying);
+    if (unreached > 0) stays[provider.capabilities.lookup ? 'not_reached' : 'no_lookup'] = unreached;
+    // Whatever else there was, an echo has settled meanwhile.
+    sent.echo += Math.max(0, this.#counts.unknown - sent.echo - sent.conversation - queued - staying - unreached);
     const campaign = (await store.campaign(id)) ?? this.#campaign;
     return { ...this.#counts, campaign, left, errors: this.#errors, end };
   }
@@ -188,6 +181,8 @@ class Reconciliation {
       for (const row of rows) {
         if (this.#request.signal.aborted) return { kind: 'interrupted' };
         this.#heartbeat.check();
+        // An echo may have settled it since the rows were read, minutes ago.
+        if ((await store.message(row))?.state !== 'unknown') continue;
         const since = earliest(row, this.#campaign);
         const lookup = await provider.conversation(row.userId, since, () => conversationTurn(clock)).catch(thrown);
         if (lookup.kind === 'failed') {
@@ -275,13 +270,17 @@ class Reconciliation {
     return rivals;
   }
 
-  /** Until when the person's window is open now. Where it is shut, the run that comes to the row leaves it out. */
+  /**
+   * Until when the person's window is open now. Where it is shut, the run that comes to the row leaves it out. A single
+   * message is not sent again, so it keeps what it has.
+   */
   async #closesAt(row: MessageRow): Promise<number | null> {
     const { store, clock } = this.#world;
-    const { account } = this.#campaign;
+    const { account, state } = this.#campaign;
     const { window } = this.#request;
+    if (state === 'continuous') return row.closesAt;
     const [standing] = await store.standings(account, [row.userId], window);
-    const known = standing ?? { last: null, optedOut: false };
+    const known = standing ?? { last: null, optedOutAt: null };
     const admission = admit(known, clock.now(), window, reachOf(this.#campaign, channelOf(account)));
     return admission.reason === null ? admission.closesAt : row.closesAt;
   }

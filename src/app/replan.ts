@@ -40,7 +40,7 @@ export async function replan(
     const standings = await store.standings(campaign.account, ids, window);
     await write(
       people.map(({ seq }, index) => {
-        const standing = standings[index] ?? { last: null, optedOut: false };
+        const standing = standings[index] ?? { last: null, optedOutAt: null };
         const admission = admit(standing, now, window, reach);
         const opener = standing.last?.opener ?? null;
         return { seq, opener, ...admission };

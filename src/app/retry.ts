@@ -25,6 +25,13 @@ export async function planRetry(
   window: WindowSettings,
   now: number,
 ): Promise<RetryPlan> {
+  if (campaign.state === 'continuous') {
+    throw new Failure(
+      'CAMPAIGN_STATE',
+      `Campaign ${campaign.id} is of single messages, which are not sent again once it is too late for them.`,
+      'Write to the person anew: pagecast message send',
+    );
+  }
   // What is still queued would go out with the rows that are put back, and nobody has confirmed that here.
   if (!hasEnded(campaign.state)) {
     throw new Failure(
@@ -42,7 +49,7 @@ export async function planRetry(
     const standings = await store.standings(campaign.account, ids, window);
     staying += rows.length - candidates.length;
     candidates.forEach((row, index) => {
-      const standing = standings[index] ?? { last: null, optedOut: false };
+      const standing = standings[index] ?? { last: null, optedOutAt: null };
       const admission = admit(standing, now, window, reach);
       if (admission.reason === null) requeued.push({ seq: row.seq, closesAt: admission.closesAt, from: state });
       else staying += 1;

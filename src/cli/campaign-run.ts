@@ -57,6 +57,25 @@ export async function findCampaign(context: Context, id: string): Promise<Campai
   throw new Failure('CAMPAIGN_UNKNOWN', `There is no campaign ${id}.`, 'List them: pagecast campaign list');
 }
 
+/**
+ * A campaign that is sent as one, and can be paused, resumed and ended.
+ * @throws Failure CAMPAIGN_UNKNOWN; CAMPAIGN_STATE for one that takes up single messages as they come
+ */
+export async function findBulkCampaign(context: Context, id: string): Promise<Campaign> {
+  const campaign = await findCampaign(context, id);
+  if (campaign.state !== 'continuous') return campaign;
+  throw new Failure(
+    'CAMPAIGN_STATE',
+    `Campaign ${id} takes up single messages as they come (${kindOf(campaign)}); it has no beginning and no end.`,
+    `See them: pagecast message list --campaign ${id}`,
+  );
+}
+
+/** What occasions the messages of a campaign: the name of a flow, or else its mode. */
+export function kindOf({ mode, flow }: Pick<Campaign, 'mode' | 'flow'>): string {
+  return flow ?? mode;
+}
+
 /** Read before anything is approved or queued again, so that a mistyped limit leaves nothing behind. @throws Failure USAGE */
 export function failureBudget({ maxFailures }: RunOptions): FailureBudget {
   const budget = maxFailures === undefined ? DEFAULT_BUDGET : parseBudget(maxFailures);
@@ -156,6 +175,7 @@ export function campaignJson(campaign: Campaign, summary: CampaignSummary): obje
     template: campaign.template.name,
     language: campaign.template.language,
     mode: campaign.mode,
+    flow: campaign.flow,
     outside: campaign.outside && { template: campaign.outside.name, messages: outside },
     source: campaign.source,
     pace: campaign.pace,

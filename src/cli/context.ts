@@ -8,12 +8,17 @@ import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure, type ExitStatus } from '../core/failure.js';
+import type { Flow } from '../core/flow.js';
 import { MAX_UNDER_WAY } from '../core/pacing.js';
 import type { SheetLimits } from '../core/finding.js';
 import { senderKey } from '../core/sender.js';
 import type {
   Campaign,
   Clock,
+  Delivery,
+  DeliveryContent,
+  FlowListing,
+  InboundAccount,
   Provider,
   Random,
   Sheets,
@@ -21,7 +26,9 @@ import type {
   TemplateFiles,
   TemplateListing,
 } from '../ports.js';
+import type * as optOutLog from '../inbound/opt-out-log.js';
 import type * as receiptLog from '../inbound/receipts.js';
+import type * as webhookServer from '../inbound/webhook-server.js';
 import type * as windowLog from '../inbound/window-log.js';
 import type { Sandbox } from '../sandbox/server.js';
 import type { OpenedStore } from '../stores/open.js';
@@ -115,6 +122,17 @@ export class Context {
     return findTemplate(await this.templates(), name, language);
   }
 
+  async flows(): Promise<FlowListing> {
+    const { readFlows } = await import('../workspace/flows.js');
+    return readFlows((await this.workspace()).root);
+  }
+
+  /** @throws Failure FLOW_UNKNOWN, FLOW_INVALID */
+  async flow(name: string): Promise<Flow> {
+    const { findFlow } = await import('../workspace/flows.js');
+    return findFlow(await this.flows(), name);
+  }
+
   async scaffolds(): Promise<typeof templates> {
     return import('../workspace/templates.js');
   }
@@ -150,6 +168,24 @@ export class Context {
 
   async receiptLog(): Promise<typeof receiptLog> {
     return import('../inbound/receipts.js');
+  }
+
+  async optOutLog(): Promise<typeof optOutLog> {
+    return import('../inbound/opt-out-log.js');
+  }
+
+  async webhookServer(): Promise<typeof webhookServer> {
+    return import('../inbound/webhook-server.js');
+  }
+
+  /** Reads what a callback says of the accounts of the configuration. */
+  async deliveryReader(): Promise<(delivery: Delivery) => DeliveryContent> {
+    const { readDelivery } = await import('../inbound/read-delivery.js');
+    const accounts = [...(await this.workspace()).accounts.values()].map((account): InboundAccount => {
+      const own = account.provider === 'graph' && account.instagramId !== undefined ? [account.instagramId] : [];
+      return { key: senderKey(account), channel: account.channel, ids: [account.id, ...own] };
+    });
+    return (delivery) => readDelivery(delivery, accounts, this.clock.now());
   }
 
   /** Where the ledger is kept, as a store URL. Outside a workspace it is one for the user. */
@@ -253,12 +289,13 @@ export class Context {
     return AccountsFile.open(file);
   }
 
-  /** The secrets of an account that cannot be had, each as the configuration names it, and why. */
+  /** The secrets that sending from an account needs and that cannot be had, each as the configuration names it, and why. */
   async missingSecrets(account: AccountConfig): Promise<{ secret: string; failure: Failure }[]> {
     const { secretRefs } = await import('../workspace/config.js');
     const secrets = await this.secrets();
     const missing: { secret: string; failure: Failure }[] = [];
-    for (const { ref } of secretRefs(account)) {
+    for (const { ref, isForCallbacks } of secretRefs(account)) {
+      if (isForCallbacks) continue;
       try {
         await secrets.read(ref);
       } catch (error) {
@@ -283,12 +320,14 @@ export class Context {
     );
   }
 
-  /** The values of an account's secrets, by the keys of the configuration. @throws Failure as `requireSecrets` */
+  /** What its provider is made with, by the keys of the configuration. @throws Failure as `requireSecrets` */
   async #secretsOf(account: AccountConfig): Promise<Record<string, string>> {
     const { secretRefs } = await import('../workspace/config.js');
     const secrets = await this.secrets();
     const values: [string, string][] = [];
-    for (const { key, ref } of secretRefs(account)) values.push([key, await secrets.read(ref)]);
+    for (const { key, ref, isForCallbacks } of secretRefs(account)) {
+      if (!isForCallbacks) values.push([key, await secrets.read(ref)]);
+    }
     return Object.fromEntries(values);
   }
 

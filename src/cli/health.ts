@@ -1,17 +1,54 @@
-/** `/healthz` and Prometheus' `/metrics` of a worker. */
+/** `/healthz` and Prometheus' `/metrics`: of a worker on an address of their own, of a listener beside its callbacks. */
 import { fastify } from 'fastify';
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { WorkEvent } from '../app/attend.js';
-import { ROW_STATES, type Counts } from '../core/delivery.js';
+import { ROW_STATES, type Counts, type RowState } from '../core/delivery.js';
 import { Failure } from '../core/failure.js';
+import type { Campaign } from '../ports.js';
 
-export interface Health {
-  readonly url: string;
-  record(event: WorkEvent): void;
+/** An answer to one of the two paths. */
+export interface HealthPage {
+  status: number;
+  type: string;
+  body: string;
+}
+
+/** How a process is, whoever asks for it. */
+export class Health {
+  readonly #registry = new Registry();
+  #status: 'ok' | 'store_unusable' | 'draining' = 'ok';
+
+  /** Something that is counted, as `/metrics` tells it. */
+  counter<Label extends string>(name: string, help: string, labelNames: Label[]): Counter<Label> {
+    return new Counter({ name, help, labelNames, registers: [this.#registry] });
+  }
+
+  /** Something that goes up and down. */
+  gauge<Label extends string>(name: string, help: string, labelNames: Label[]): Gauge<Label> {
+    return new Gauge({ name, help, labelNames, registers: [this.#registry] });
+  }
+
   /** Tells whether the store could be looked at; `/healthz` answers 503 when not. */
-  seen(isWell: boolean): void;
+  seen(isWell: boolean): void {
+    if (this.#status !== 'draining') this.#status = isWell ? 'ok' : 'store_unusable';
+  }
+
   /** From now on `/healthz` answers 503: nothing new is started. */
-  drain(): void;
+  drain(): void {
+    this.#status = 'draining';
+  }
+
+  async page(path: '/healthz' | '/metrics'): Promise<HealthPage> {
+    if (path === '/metrics') {
+      return { status: 200, type: this.#registry.contentType, body: await this.#registry.metrics() };
+    }
+    const status = this.#status === 'ok' ? 200 : 503;
+    return { status, type: 'application/json; charset=utf-8', body: JSON.stringify({ status: this.#status }) };
+  }
+}
+
+export interface HealthServer {
+  readonly url: string;
   close(): Promise<void>;
 }
 
@@ -19,7 +56,7 @@ export interface Health {
  * @param address `PORT` or `HOST:PORT`; without a host on this machine alone, for what is told is nobody else's business
  * @throws Failure USAGE, PORT_IN_USE
  */
-export async function startHealth(address: string): Promise<Health> {
+export async function serveHealth(address: string, health: Health): Promise<HealthServer> {
   const parts = /^(?:(\[[\da-f:]+\]|[\w.-]+):)?(\d{1,5})$/i.exec(address);
   const port = Number(parts?.[2] ?? NaN);
   if (parts === null || port > 65_535) {
@@ -29,64 +66,66 @@ export async function startHealth(address: string): Promise<Health> {
       'Write --listen 9464 or --listen 0.0.0.0:9464.',
     );
   }
-  const metrics = new Metrics();
-  let status: 'ok' | 'store_unusable' | 'draining' = 'ok';
   const server = fastify({ logger: false });
-  server.get('/healthz', (_, reply) => reply.code(status === 'ok' ? 200 : 503).send({ status }));
-  server.get('/metrics', async (_, reply) =>
-    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
-  );
+  for (const path of ['/healthz', '/metrics'] as const) {
+    server.get(path, async (_, reply) => {
+      const { status, type, body } = await health.page(path);
+      return reply.code(status).type(type).send(body);
+    });
+  }
   try {
     const url = await server.listen({ port, host: parts[1]?.replace(/^\[|\]$/g, '') ?? '127.0.0.1' });
-    return {
-      url,
-      record: (event) => metrics.record(event),
-      seen: (isWell) => {
-        if (status !== 'draining') status = isWell ? 'ok' : 'store_unusable';
-      },
-      drain: () => {
-        status = 'draining';
-      },
-      close: () => server.close(),
-    };
+    return { url, close: () => server.close() };
   } catch (error) {
     throw new Failure('PORT_IN_USE', `Nothing can listen on ${address}.`, 'Choose another port.', error);
   }
 }
 
-class Metrics {
-  readonly registry = new Registry();
-  readonly #messages = new Counter({
-    name: 'pagecast_messages_total',
-    help: 'Rows that came to an outcome, by account and state',
-    labelNames: ['account', 'state'],
-    registers: [this.registry],
-  });
-  readonly #queued = new Gauge({
-    name: 'pagecast_queued_messages',
-    help: 'Rows that wait in the campaign under way, by account',
-    labelNames: ['account'],
-    registers: [this.registry],
-  });
-  readonly #running = new Gauge({
-    name: 'pagecast_running_campaigns',
-    help: 'Campaigns under way in this worker',
-    registers: [this.registry],
-  });
-  readonly #campaigns = new Counter({
-    name: 'pagecast_campaign_runs_total',
-    help: 'Runs that came to an end, by how they ended',
-    labelNames: ['account', 'end'],
-    registers: [this.registry],
-  });
-  readonly #occurrences = new Counter({
-    name: 'pagecast_occurrences_total',
-    help: 'Occurrences of recurring sends that were due, by what became of them',
-    labelNames: ['result'],
-    registers: [this.registry],
-  });
+/** Single messages that came to an outcome in this process. */
+export function singlesCounter(health: Health): (campaign: Campaign, state: RowState) => void {
+  const counter = health.counter(
+    'pagecast_singles_total',
+    'Single messages that came to an outcome here, by account, mode and state',
+    ['account', 'mode', 'state'],
+  );
+  return ({ accountName, mode }, state) => counter.inc({ account: accountName, mode, state });
+}
+
+/** What a worker has done. */
+export class WorkMetrics {
+  readonly #messages: Counter<'account' | 'state'>;
+  readonly #queued: Gauge<'account'>;
+  readonly #running: Gauge<never>;
+  readonly #campaigns: Counter<'account' | 'end'>;
+  readonly #occurrences: Counter<'result'>;
+  readonly #countSingle: (campaign: Campaign, state: RowState) => void;
   /** What of each campaign under way is counted already. */
   readonly #counted = new Map<string, Counts>();
+
+  constructor(health: Health) {
+    this.#messages = health.counter('pagecast_messages_total', 'Rows that came to an outcome, by account and state', [
+      'account',
+      'state',
+    ]);
+    this.#queued = health.gauge('pagecast_queued_messages', 'Rows that wait in the campaign under way, by account', [
+      'account',
+    ]);
+    this.#running = health.gauge('pagecast_running_campaigns', 'Campaigns under way in this worker', []);
+    this.#campaigns = health.counter('pagecast_campaign_runs_total', 'Runs that came to an end, by how they ended', [
+      'account',
+      'end',
+    ]);
+    this.#occurrences = health.counter(
+      'pagecast_occurrences_total',
+      'Occurrences of recurring sends that were due, by what became of them',
+      ['result'],
+    );
+    this.#countSingle = singlesCounter(health);
+  }
+
+  single(campaign: Campaign, state: RowState): void {
+    this.#countSingle(campaign, state);
+  }
 
   record(event: WorkEvent): void {
     switch (event.kind) {
@@ -111,6 +150,7 @@ class Metrics {
         break;
       case 'missed':
       case 'occurrence_put_off':
+      case 'singles':
       case 'failed':
         break;
     }

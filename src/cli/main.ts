@@ -17,9 +17,13 @@ const MODULES: readonly (readonly [names: readonly string[], load: () => Promise
   [['window'], () => import('./commands/window.js')],
   [['plan', 'send'], () => import('./commands/send.js')],
   [['run'], () => import('./commands/run.js')],
+  [['listen'], () => import('./commands/listen.js')],
+  [['flow'], () => import('./commands/flow.js')],
   [['campaign'], () => import('./commands/campaign.js')],
   [['schedule'], () => import('./commands/schedule.js')],
   [['message'], () => import('./commands/message.js')],
+  [['inbox'], () => import('./commands/inbox.js')],
+  [['optout'], () => import('./commands/optout.js')],
   [['sandbox'], () => import('./commands/sandbox.js')],
   [['demo'], () => import('./commands/demo.js')],
 ];

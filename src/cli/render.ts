@@ -205,7 +205,7 @@ export const SKIP_TEXT: Record<SkipReason, string> = {
   opted_out: 'they asked not to be written to',
   duplicate: 'they are in the sheet twice',
   invalid: 'their row has a fault',
-  expired: 'the campaign could not start in time',
+  expired: 'it had become too late for it',
   cancelled: 'the campaign was cancelled',
 };
 

@@ -16,11 +16,10 @@ export const CAMPAIGN_STATES = [
   'finished',
   'expired',
   'cancelled',
+  /** Takes up single messages as they come, and never ends. */
+  'continuous',
 ] as const;
 export type CampaignState = (typeof CAMPAIGN_STATES)[number];
-
-/** `interactive`: one message that a person wrote to one other; it takes no plan and no policy. */
-export type CampaignMode = 'bulk' | 'interactive';
 
 /** What a service says of a message after it has accepted it (core/receipt.ts). `read` implies delivered. */
 export const RECEIPT_KINDS = ['delivered', 'read', 'undelivered'] as const;

@@ -54,6 +54,19 @@ const CATCH_UP_MS = 100;
 const SAFETY_MS = 4;
 /** A hanging request must not stop the campaign; the platform had it at the latest this long after the usual time. */
 const MAX_HELD_UP_MS = 250;
+const SECOND_MS = 1000;
+
+/**
+ * What one owner of an account leaves to the next: until `freeAt` so many messages of owners before count. Nothing is known
+ * of when before that instant each of them stops to count, so all are taken to count until then.
+ */
+export interface Handover {
+  freeAt: number;
+  /** Infinity where nobody knows; from the pace on nothing may leave before `freeAt`. */
+  taken: number;
+}
+
+const NOTHING: Handover = { freeAt: -Infinity, taken: 0 };
 
 export class Pacer {
   readonly #pace: number;
@@ -62,6 +75,7 @@ export class Pacer {
   /** How many messages any `#span` ms may hold; 0 for no limit. */
   readonly #burst: number;
   readonly #span: number;
+  readonly #before: Handover;
   /**
    * Rings with one place for each of the last `#burst` messages: when it went on the wire (Infinity until it has), and how
    * long its answer took from then on.
@@ -73,18 +87,24 @@ export class Pacer {
   #fastest = Infinity;
 
   /**
+   * All instants are of one clock that never jumps.
    * @param pace messages a second, `Infinity` for no limit
    * @param startAt no message leaves before this instant
+   * @param before messages of former owners: as many places are taken until they no longer count
    * @param batch how many leave together, where there are so many
    */
-  constructor(pace: number, startAt: number, batch = 1) {
+  constructor(pace: number, startAt: number, before: Handover = NOTHING, batch = 1) {
     this.#pace = pace;
     this.#interval = 1000 / pace;
     this.#burst = Number.isFinite(pace) ? Math.max(1, Math.floor(pace)) : 0;
     this.#batch = this.#burst === 0 ? batch : Math.min(batch, this.#burst);
-    this.#span = this.#burst === 0 ? 0 : (1000 * this.#burst) / pace;
+    this.#span = this.#burst === 0 ? 0 : (SECOND_MS * this.#burst) / pace;
+    this.#before = before;
     this.#left = new Float64Array(this.#burst).fill(-Infinity);
     this.#took = new Float64Array(this.#burst);
+    // The places just before the first message: the first to be waited for is that of `#burst` messages ago.
+    const free = Math.max(0, this.#burst - before.taken);
+    this.#left.fill(before.freeAt - this.#span - SAFETY_MS, free);
     this.#beat = startAt;
   }
 
@@ -93,8 +113,11 @@ export class Pacer {
     this.#interval = 1000 / (this.#pace * share);
   }
 
-  /** How many messages may leave at this instant: none before a whole batch may, unless `most` is less. */
-  available(now: number, most: number): number {
+  /**
+   * How many messages may leave at this instant.
+   * @param together none before so many may, unless `most` is less; a whole batch unless given
+   */
+  available(now: number, most: number, together = this.#batch): number {
     if (this.#burst === 0) return most;
     const beat = this.#beatAt(now);
     let count = 0;
@@ -102,14 +125,14 @@ export class Pacer {
       if (Math.max(beat + count * this.#interval, this.#roomAt(this.#count + count)) > now) break;
       count += 1;
     }
-    return count < Math.min(this.#batch, most) ? 0 : count;
+    return count < Math.min(together, most) ? 0 : count;
   }
 
-  /** The first instant at which a message, or a whole batch of them, may leave. */
-  nextAt(): number {
+  /** The first instant at which so many messages may leave, a whole batch unless told. */
+  nextAt(together = this.#batch): number {
     if (this.#burst === 0) return -Infinity;
-    let at = this.#beat + (this.#batch - 1) * this.#interval;
-    for (let other = 0; other < this.#batch; other += 1) at = Math.max(at, this.#roomAt(this.#count + other));
+    let at = this.#beat + (together - 1) * this.#interval;
+    for (let other = 0; other < together; other += 1) at = Math.max(at, this.#roomAt(this.#count + other));
     return at;
   }
 
@@ -153,19 +176,30 @@ export class Pacer {
     return this.#burst > 0 && this.#count - ticket <= this.#burst;
   }
 
-  /** When another run on the same account may send its first message without exceeding the pace. */
-  freeAt(now: number): number {
-    return this.#burst === 0 || this.#count === 0 ? now : now + this.#span + MAX_HELD_UP_MS;
+  /** What the next owner is to know of what has left so far, also of what was handed over to this one, while it counts. */
+  handover(now: number): Handover {
+    let { freeAt, taken } = this.#before.freeAt > now ? this.#before : { freeAt: now, taken: 0 };
+    // Another owner may have a faster pace, and counts by the second; and another way there, so nothing is usual.
+    const span = Math.max(SECOND_MS, this.#span);
+    for (let ticket = Math.max(0, this.#count - this.#burst); ticket < this.#count; ticket += 1) {
+      const until = Math.min(now, this.#left[ticket % this.#burst] ?? now) + this.#heldUp(ticket, 0) + span + SAFETY_MS;
+      if (until <= now) continue;
+      taken += 1;
+      freeAt = Math.max(freeAt, until);
+    }
+    return { freeAt, taken };
   }
 
   /** When the window of `#span` ms that begins with the arrival of the message `#burst` places before this one is over. */
   #roomAt(ticket: number): number {
-    const place = ticket % this.#burst;
-    const left = this.#left[place] ?? -Infinity;
-    // How fast an answer can be is known after one lap; until then nothing is taken for the usual delay. Without an answer,
-    // a message counts as held up for as long as can be.
+    // How fast an answer can be is known after one lap; until then nothing is taken for the usual delay.
     const usual = ticket < 2 * this.#burst || !Number.isFinite(this.#fastest) ? 0 : this.#fastest;
-    const heldUp = Math.max(0, Math.min(MAX_HELD_UP_MS, (this.#took[place] ?? 0) - usual));
-    return left + heldUp + this.#span + SAFETY_MS;
+    const left = this.#left[ticket % this.#burst] ?? -Infinity;
+    return left + this.#heldUp(ticket, usual) + this.#span + SAFETY_MS;
+  }
+
+  /** How much longer than usual the message at a ticket's place was under way at most. Without an answer, as long as can be. */
+  #heldUp(ticket: number, usual: number): number {
+    return Math.max(0, Math.min(MAX_HELD_UP_MS, (this.#took[ticket % this.#burst] ?? 0) - usual));
   }
 }

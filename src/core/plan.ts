@@ -24,7 +24,8 @@ export type SkipReason = (typeof SKIP_REASONS)[number];
 /** What the store knows of one person with one account. */
 export interface Standing {
   last: LastOpener | null;
-  optedOut: boolean;
+  /** Since when they wish to get no messages; null when they do not say so. */
+  optedOutAt: number | null;
 }
 
 /**
@@ -35,7 +36,7 @@ export type Admission =
   { reason: PlanReason; closesAt: null; outside: false } | { reason: null; closesAt: number | null; outside: boolean };
 
 export function admit(standing: Standing, now: number, settings: WindowSettings, reach: Reach): Admission {
-  if (standing.optedOut) return leftOut('opted_out');
+  if (standing.optedOutAt !== null) return leftOut('opted_out');
   if (reach === 'everybody') return { reason: null, closesAt: null, outside: false };
   const state = windowState(standing.last, now, settings);
   if (state === 'open' && standing.last) {

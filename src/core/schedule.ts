@@ -1,5 +1,5 @@
 /** When a campaign is to be taken up by a worker. Values in, values out; how a time is written is the business of `app/when.ts`. */
-import { hasEnded, type CampaignMode, type CampaignState, type StopCause } from './delivery.js';
+import type { CampaignState, StopCause } from './delivery.js';
 
 /** A campaign that waits for its time. Instants are milliseconds since 1970, UTC. */
 export interface Timing {
@@ -22,29 +22,9 @@ const FORGOTTEN_MS = 24 * 3_600_000;
 /** What passes by itself. Everything else that stops a run needs a person. */
 const PASSING: readonly StopCause[] = ['rate_limit', 'network'];
 
-/** Longer than any rest that a run waits through, so nobody is at a single message any more that is as old. */
-const ORPHANED_MS = 15 * 60_000;
-
-/**
- * From when on a single message is left over from a process that died. Its sender has seen that, and may have written it
- * again: it must not go out any more. Null for everything else.
- */
-export function orphanedAt({
-  mode,
-  state,
-  activeAt,
-}: {
-  mode: CampaignMode;
-  state: CampaignState;
-  activeAt: number;
-}): number | null {
-  return mode === 'interactive' && !hasEnded(state) ? activeAt + ORPHANED_MS : null;
-}
-
 /** @returns from when on a worker should go on with the campaign by itself; null when only a person may */
 export function dueAt(
   campaign: {
-    mode: CampaignMode;
     state: CampaignState;
     timing: Timing | null;
     approvedAt: number;
@@ -53,7 +33,6 @@ export function dueAt(
   },
   now: number,
 ): number | null {
-  if (campaign.mode === 'interactive') return null;
   if (campaign.state !== 'scheduled' && now - campaign.activeAt > FORGOTTEN_MS) return null;
   switch (campaign.state) {
     case 'scheduled':
@@ -69,6 +48,7 @@ export function dueAt(
     case 'finished':
     case 'expired':
     case 'cancelled':
+    case 'continuous':
       return null;
   }
 }

@@ -33,18 +33,30 @@ export interface CamsInbound {
   userId: string;
   /** Milliseconds since 1970, UTC. */
   openedAt: number;
+  messageId: string | null;
+  /** Null for whatever is not a text, such as an image. */
+  text: string | null;
 }
 
 /** @returns `system` for what no person wrote */
 export function readCamsInbound({ fields }: CamsNotice): CamsInbound | 'system' | Misread {
-  const type = fields.get('Type');
-  if (typeof type === 'string' && type.trim().toUpperCase() === 'SYSTEM') return 'system';
+  const said = fields.get('Type');
+  const type = typeof said === 'string' ? said.trim().toUpperCase() : '';
+  if (type === 'SYSTEM') return 'system';
   const userId = readId(fields.get('From'), 'From');
   if (typeof userId !== 'string') return userId;
   const accountId = readId(fields.get('To'), 'To');
   if (typeof accountId !== 'string') return accountId;
   const openedAt = readTime(fields.get('Timestamp'), 'Timestamp');
-  return typeof openedAt === 'number' ? { accountId, userId, openedAt } : openedAt;
+  if (typeof openedAt !== 'number') return openedAt;
+  const message = fields.get('Message');
+  return {
+    accountId,
+    userId,
+    openedAt,
+    messageId: readMessageId(fields.get('MessageId')),
+    text: type === 'TEXT' && typeof message === 'string' && message !== '' ? message : null,
+  };
 }
 
 /** `sent` says only that the message was accepted. */
@@ -91,7 +103,7 @@ export function readCamsStatus({
     receipt: {
       messageId,
       userId,
-      campaign: row?.campaign ?? null,
+      row,
       kind: kind === 'accepted' ? null : kind,
       at,
       error,

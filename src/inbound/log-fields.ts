@@ -1,7 +1,6 @@
 /** How ids, instants and reasons are written in logs: what is not surely an id or an instant is told, never guessed at. */
 import type { DeliveryError } from '../core/delivery.js';
 import { maskId, PHONE, PLATFORM_ID, SCIENTIFIC } from '../core/user-id.js';
-import { epochMs } from './meta-events.js';
 
 export type FieldCode =
   | 'ID_MISSING'
@@ -73,6 +72,26 @@ export function readTime(value: unknown, name: string): number | Misread {
 
 type Six = [number, number, number, number, number, number];
 
+/** From here on a number can only be milliseconds: as seconds it would be the year 5138. */
+const FIRST_MS = 100_000_000_000;
+/** 2001-09-09; there was no Messenger then, so a smaller number counts something else (such as Excel's days). */
+const FIRST_SECONDS = 1_000_000_000;
+/** The year 5138 in milliseconds; beyond it stand microseconds. */
+const LAST_MS = FIRST_MS * 1000;
+
+/**
+ * An instant as services write it: milliseconds or seconds since 1970, as number or text (the events of Meta mix them).
+ * @returns milliseconds, or null for anything else
+ */
+export function epochMs(value: unknown): number | null {
+  let number: number;
+  if (typeof value === 'number') number = value;
+  else if (typeof value === 'string' && /^\d{10,15}(\.\d{1,9})?$/.test(value)) number = Number(value);
+  else return null;
+  if (!(number >= FIRST_SECONDS && number < LAST_MS)) return null;
+  return Math.floor(number < FIRST_MS ? number * 1000 : number);
+}
+
 /** A found value for a message: short, and with control characters written out. */
 export function shown(value: unknown): string {
   // What is nested may be so as deep as a line is long, which is too deep to be written out.
@@ -82,7 +101,7 @@ export function shown(value: unknown): string {
 }
 
 /** Those of Meta have up to about two hundred characters, others fewer. */
-const MAX_MESSAGE_ID = 500;
+export const MAX_MESSAGE_ID = 500;
 
 /** A service's id of a message, or null when that is no usable one. */
 export function readMessageId(value: unknown): string | null {

@@ -1,32 +1,53 @@
 /**
- * Which events of a Meta webhook open a user's window, and which are our own messages come back. One parsed body in, openers
- * and echoes out; everything that opens no window is counted by kind, so that somebody who wonders about a missing opener
- * sees what it was taken for.
+ * What Meta's webhooks tell: which events open a user's window, which are our own messages come back, what became of
+ * messages, and who stopped notifications. One parsed body in, its events out; everything else is counted by kind, so that
+ * somebody who wonders about a missing opener sees what it was taken for.
  * Source: Messenger Platform and Instagram webhooks. Bodies are foreign: nothing in them is trusted to have its documented
  * shape, an unknown event is never an error, and fields are read to a fixed depth only.
  */
 import { z } from 'zod';
-import { readRowMetadata, type RowMark } from '../core/metadata.js';
+import { readRowMetadata } from '../core/metadata.js';
+import { PLATFORM_ID } from '../core/user-id.js';
 import type { Opener } from '../core/window.js';
+import type { Echo, OpenerEvent, Receipt } from '../ports.js';
+import { epochMs, MAX_MESSAGE_ID, readMessageId } from './log-fields.js';
 
-export interface MetaOpener {
-  /** The Page or Instagram account to which it happened. */
-  accountId: string;
-  userId: string;
-  /** Milliseconds since 1970, UTC. */
-  openedAt: number;
-  opener: Opener;
+/** Something that a person did and that opens their window. */
+export interface MetaOpener extends OpenerEvent {
+  kind: 'opener';
+  /** The id of the message, the comment or the post; otherwise made of what happened, who did it, when, and to what. */
+  id: string;
+  text: string | null;
+  /** Of a button or quick reply; of an m.me or ig.me link, its `ref`. */
+  payload: string | null;
+  /** Another app has the conversation at the moment. */
+  standby?: true;
 }
 
 /** A message of ours, as the account's echo of it tells. */
-export interface MetaEcho extends RowMark {
-  /** The Page or Instagram account that sent it. */
-  accountId: string;
-  messageId: string;
+export interface MetaEcho extends Echo {
+  kind: 'echo';
 }
 
+/** What a person has got or read: some messages, or (without their ids) everything up to an instant. */
+export interface MetaReceipts {
+  kind: 'delivery' | 'read';
+  receipts: Receipt[];
+}
+
+/** Somebody stopped or resumed notifications. */
+export interface MetaOptin {
+  kind: 'optin';
+  userId: string;
+  /** Milliseconds since 1970, UTC. */
+  at: number;
+  out: boolean;
+}
+
+export type MetaEvent = MetaOpener | MetaEcho | MetaReceipts | MetaOptin;
+
 export type IgnoredKind =
-  /** What the account itself sent, came back. */
+  /** What the account itself sent came back, and is no message of ours. */
   | 'echo'
   /** The account's own comments, posts and reactions. */
   | 'own_activity'
@@ -56,51 +77,50 @@ export type IgnoredKind =
 
 export type IgnoredCounts = Partial<Record<IgnoredKind, number>>;
 
-export interface MetaEvents {
-  openers: MetaOpener[];
-  /** Counted among `ignored` all the same: an echo opens no window. */
-  echoes: MetaEcho[];
+/** What happened to one account. */
+export interface MetaEntry {
+  /** Of the Page or the Instagram account. */
+  accountId: string;
+  channel: 'messenger' | 'instagram';
+  events: MetaEvent[];
+}
+
+export interface MetaBody {
+  entries: MetaEntry[];
+  /** What is no event of these, in whichever entry. */
   ignored: IgnoredCounts;
 }
 
-/** Entries of one body, and events of one entry; Meta is said to send at most 1,000 updates at once. */
+/** Entries of one body, events of one list, messages of one receipt; Meta is said to send at most 1,000 updates at once. */
 const MAX_ITEMS = 1000;
 
-/** Those of Meta have up to about two hundred characters. */
-const MAX_MESSAGE_ID = 500;
-
-const party = z.object({ id: z.unknown().optional() }).optional();
-const referral = z.object({ source: z.unknown().optional(), ad_id: z.unknown().optional() });
+const one = z.unknown().optional();
+const party = z.object({ id: one }).optional();
+const referral = z.object({ source: one, ad_id: one, ref: one });
 const messagingItem = z.object({
   sender: party,
-  timestamp: z.unknown().optional(),
+  timestamp: one,
   message: z
     .object({
-      is_echo: z.unknown().optional(),
-      is_deleted: z.unknown().optional(),
-      mid: z.unknown().optional(),
-      metadata: z.unknown().optional(),
+      is_echo: one,
+      is_deleted: one,
+      mid: one,
+      metadata: one,
+      text: one,
+      quick_reply: z.object({ payload: one }).optional().catch(undefined),
       referral: referral.optional().catch(undefined),
     })
     .optional(),
-  postback: z.object({}).optional(),
+  postback: z.object({ mid: one, payload: one }).optional(),
   referral: referral.optional(),
-  reaction: z.object({ action: z.unknown().optional() }).optional(),
+  reaction: z.object({ action: one, mid: one }).optional(),
+  delivery: z.object({ mids: one, watermark: one }).optional().catch(undefined),
+  read: z.object({ mid: one, watermark: one }).optional().catch(undefined),
+  optin: z.object({ notification_messages_status: one }).optional().catch(undefined),
 });
 const change = z.object({ field: z.string(), value: z.record(z.string(), z.unknown()) });
-const changeValue = z.object({
-  item: z.unknown().optional(),
-  verb: z.unknown().optional(),
-  from: party,
-  created_time: z.unknown().optional(),
-});
-const entryShape = z.object({
-  id: z.string().max(64),
-  time: z.unknown().optional(),
-  messaging: z.array(z.unknown()).optional().catch(undefined),
-  standby: z.array(z.unknown()).optional().catch(undefined),
-  changes: z.array(z.unknown()).optional().catch(undefined),
-});
+const changeValue = z.object({ item: one, verb: one, from: party, created_time: one });
+const entryShape = z.object({ id: z.string().max(64), time: one, messaging: one, standby: one, changes: one });
 const bodyShape = z.object({ object: z.string(), entry: z.array(z.unknown()) });
 
 /** Events of the `messaging` list that open nothing, by the key that names them. */
@@ -120,20 +140,24 @@ export function isMetaBody(body: unknown): boolean {
   return typeof body === 'object' && body !== null && Array.isArray((body as { entry?: unknown }).entry);
 }
 
-export function readMetaEvents(body: unknown): MetaEvents {
-  const events: MetaEvents = { openers: [], echoes: [], ignored: {} };
+export function readMetaBody(body: unknown): MetaBody {
+  const found: MetaBody = { entries: [], ignored: {} };
   const ignore = (kind: IgnoredKind, count = 1): void => {
-    if (count > 0) events.ignored[kind] = (events.ignored[kind] ?? 0) + count;
+    if (count > 0) found.ignored[kind] = (found.ignored[kind] ?? 0) + count;
   };
-  const bounded = (items: unknown[] | undefined): unknown[] => {
-    ignore('over_limit', Math.max(0, (items?.length ?? 0) - MAX_ITEMS));
-    return items?.slice(0, MAX_ITEMS) ?? [];
+  const bounded = (items: unknown): unknown[] => {
+    if (!Array.isArray(items)) {
+      if (items !== undefined) ignore('malformed');
+      return [];
+    }
+    ignore('over_limit', Math.max(0, items.length - MAX_ITEMS));
+    return items.slice(0, MAX_ITEMS);
   };
 
   const parsedBody = bodyShape.safeParse(body);
   if (!parsedBody.success) {
     ignore('malformed');
-    return events;
+    return found;
   }
   const { object, entry: entries } = parsedBody.data;
   for (const item of bounded(entries)) {
@@ -142,65 +166,114 @@ export function readMetaEvents(body: unknown): MetaEvents {
       ignore(parsed.success ? 'unknown' : 'malformed');
       continue;
     }
-    const entry: Entry = { id: parsed.data.id, time: epochMs(parsed.data.time), isInstagram: object === 'instagram' };
-    // Standby: another app answers this conversation at the moment; what the user does opens the window all the same.
-    const readings = [...bounded(parsed.data.messaging), ...bounded(parsed.data.standby)].map((one) =>
-      readMessaging(one, entry),
-    );
-    readings.push(...bounded(parsed.data.changes).map((one) => readChange(one, entry)));
-    for (const reading of readings) {
+    const { id, time, messaging, standby, changes } = parsed.data;
+    if (messaging === undefined && standby === undefined && changes === undefined) ignore('unknown');
+    const entry: Entry = { id, time: epochMs(time), isInstagram: object === 'instagram', bounded };
+    const events: MetaEvent[] = [];
+    const take = (reading: Reading): void => {
       if (typeof reading === 'string') ignore(reading);
-      else if ('opener' in reading) events.openers.push(reading);
-      else {
-        ignore('echo');
-        events.echoes.push(reading);
-      }
+      else events.push(reading);
+    };
+    // Standby: another app answers this conversation at the moment; what the user does opens the window all the same.
+    for (const one of bounded(messaging)) take(readMessaging(one, entry));
+    for (const one of bounded(standby)) {
+      const reading = readMessaging(one, entry);
+      take(typeof reading === 'object' && reading.kind === 'opener' ? { ...reading, standby: true } : reading);
     }
+    for (const one of bounded(changes)) take(readChange(one, entry));
+    found.entries.push({ accountId: id, channel: entry.isInstagram ? 'instagram' : 'messenger', events });
   }
-  return events;
+  return found;
 }
 
 interface Entry {
   id: string;
   time: number | null;
   isInstagram: boolean;
+  bounded: (items: unknown) => unknown[];
 }
 
-type Reading = MetaOpener | MetaEcho | IgnoredKind;
+type Reading = MetaEvent | IgnoredKind;
 
 function readMessaging(item: unknown, entry: Entry): Reading {
   const parsed = messagingItem.safeParse(item);
   if (!parsed.success) return 'malformed';
-  const { sender, timestamp, message, postback, referral: link, reaction } = parsed.data;
-  const isOwn = sender?.id === entry.id;
-  const opened = (opener: Opener): Reading => (isOwn ? 'own_activity' : toOpener(entry, sender?.id, opener, timestamp));
+  const { sender, timestamp, message, postback, referral: link, reaction, delivery, read, optin } = parsed.data;
+  const userId = sender?.id;
+  const isOwn = userId === entry.id;
+  const opened = (opener: Opener, about: About): Reading =>
+    isOwn ? 'own_activity' : toOpener(entry, userId, opener, timestamp, about);
 
   if (message) {
     // An echo swaps sender and recipient: taken for a message, it would open a window for the account itself. On
     // Instagram echoes come among the messages.
-    if (isTrue(message.is_echo) || isOwn) return (isOwn ? toEcho(entry, message) : null) ?? 'echo';
+    if (isTrue(message.is_echo) || isOwn) return (isOwn ? toEcho(message) : null) ?? 'echo';
     if (isTrue(message.is_deleted)) return 'deleted';
-    return opened(message.referral && isAd(message.referral) ? 'ad' : 'message');
+    return opened(message.referral && isAd(message.referral) ? 'ad' : 'message', {
+      id: message.mid,
+      text: message.text,
+      payload: message.quick_reply?.payload,
+    });
   }
-  if (postback) return opened('button');
+  if (postback) return opened('button', { id: postback.mid, payload: postback.payload, target: postback.payload });
   if (reaction) {
-    if (reaction.action === 'react') return opened('reaction');
-    return reaction.action === 'unreact' ? 'unreact' : 'unknown';
+    if (reaction.action !== 'react') return reaction.action === 'unreact' ? 'unreact' : 'unknown';
+    // A reaction that is taken back and given again is the same one. The id is that of the message that it is about.
+    const mid = readMessageId(reaction.mid);
+    return opened('reaction', { id: mid === null ? null : `reaction:${mid}` });
   }
   if (link) {
     if (isAd(link)) return 'ad_click';
     if (typeof link.source !== 'string' || !LINK_SOURCE.test(link.source)) return 'other_referral';
-    return opened(entry.isInstagram ? 'ig_me' : 'm_me');
+    return opened(entry.isInstagram ? 'ig_me' : 'm_me', { payload: link.ref, target: link.ref });
   }
+  if (isOwn && (delivery ?? read ?? optin)) return 'own_activity';
+  if (delivery) {
+    return toReceipts('delivery', entry, userId, { mids: delivery.mids, upTo: delivery.watermark, at: timestamp });
+  }
+  if (read) return toReceipts('read', entry, userId, { mids: [read.mid], upTo: read.watermark, at: timestamp });
+  if (optin) return toOptin(entry, userId, optin.notification_messages_status, timestamp);
   const kind = Object.keys(item as object).find((key) => Object.hasOwn(NOT_OPENING, key));
   return kind === undefined ? 'unknown' : (NOT_OPENING[kind] ?? 'unknown');
 }
 
 /** Every program that sends for the account has its echoes come here; only a message that carries a row of ours is one. */
-function toEcho(entry: Entry, { mid, metadata }: { mid?: unknown; metadata?: unknown }): MetaEcho | null {
+function toEcho({ mid, metadata }: { mid?: unknown; metadata?: unknown }): MetaEcho | null {
   const row = readRowMetadata(metadata);
-  if (row === null || typeof mid !== 'string' || mid === '' || mid.length > MAX_MESSAGE_ID) return null;
-  return { accountId: entry.id, messageId: mid, ...row };
+  const messageId = readMessageId(mid);
+  return row === null || messageId === null ? null : { kind: 'echo', messageId, ...row };
+}
+
+/** Messenger names the messages that were delivered, or tells up to when; Instagram names the one that was seen. */
+function toReceipts(
+  kind: MetaReceipts['kind'],
+  entry: Entry,
+  sender: unknown,
+  { mids, upTo, at }: { mids: unknown; upTo: unknown; at: unknown },
+): Reading {
+  const userId = typeof sender === 'string' && PLATFORM_ID.test(sender) ? sender : null;
+  const watermark = epochMs(upTo);
+  const common = { userId, row: null, kind: kind === 'read' ? kind : 'delivered', error: null } as const;
+  const named = entry
+    .bounded(Array.isArray(mids) ? mids : [])
+    .map(readMessageId)
+    .filter((id) => id !== null);
+  if (named.length > 0) {
+    const toldAt = epochMs(at) ?? watermark ?? entry.time;
+    if (toldAt === null) return 'no_time';
+    return { kind, receipts: named.map((messageId) => ({ messageId, ...common, at: toldAt })) };
+  }
+  if (watermark === null) return kind;
+  return userId === null ? 'no_user' : { kind, receipts: [{ messageId: null, ...common, at: watermark }] };
+}
+
+/** Of agreeing to marketing messages only the status tells that somebody stopped them, or resumed. */
+function toOptin(entry: Entry, userId: unknown, status: unknown, time: unknown): Reading {
+  const said = typeof status === 'string' ? /^(STOP|RESUME)\b/i.exec(status)?.[1] : undefined;
+  if (said === undefined) return 'optin';
+  if (typeof userId !== 'string' || !PLATFORM_ID.test(userId)) return 'no_user';
+  const at = epochMs(time) ?? entry.time;
+  return at === null ? 'no_time' : { kind: 'optin', userId, at, out: said.toUpperCase() === 'STOP' };
 }
 
 /** Meta's pages name the source of m.me and ig.me links SHORTLINK, SHORT-URL and IGME-SOURCE-LINK. */
@@ -225,42 +298,41 @@ function readChange(item: unknown, entry: Entry): Reading {
   const parsedValue = changeValue.safeParse(value);
   if (!parsedValue.success) return 'malformed';
   const { item: kind, verb, from, created_time: createdAt } = parsedValue.data;
-  let opener: Opener | null = null;
+  const opened = (opener: Opener, about: About): Reading =>
+    from?.id === entry.id ? 'own_activity' : toOpener(entry, from?.id, opener, createdAt, about);
   if (entry.isInstagram) {
-    if (field === 'comments' || field === 'live_comments') opener = 'comment';
-  } else if (field === 'feed' && verb === 'add') {
-    if (kind === 'comment') opener = 'comment';
-    else if (kind === 'status' || kind === 'post' || kind === 'photo') opener = 'visitor_post';
+    if (field !== 'comments' && field !== 'live_comments') return 'other_change';
+    return opened('comment', { id: value['id'], text: value['text'] });
   }
-  if (opener === null) return 'other_change';
-  return from?.id === entry.id ? 'own_activity' : toOpener(entry, from?.id, opener, createdAt);
+  if (field !== 'feed' || verb !== 'add') return 'other_change';
+  const text = value['message'];
+  if (kind === 'comment') return opened('comment', { id: value['comment_id'], text });
+  if (kind !== 'status' && kind !== 'post' && kind !== 'photo') return 'other_change';
+  return opened('visitor_post', { id: value['post_id'], text });
 }
 
-/** As `core/sheet.ts` has it. An id that came as a JSON number has lost digits on the way. */
-const USER_ID = /^[1-9]\d{4,19}$/;
+/** What an event says beside who opened a window, and when; as it came. */
+interface About {
+  id?: unknown;
+  text?: unknown;
+  payload?: unknown;
+  /** What tells two events without an id apart. */
+  target?: unknown;
+}
 
-function toOpener(entry: Entry, userId: unknown, opener: Opener, time: unknown): Reading {
-  if (typeof userId !== 'string' || !USER_ID.test(userId)) return 'no_user';
+function toOpener(entry: Entry, userId: unknown, opener: Opener, time: unknown, about: About): Reading {
+  // An id that came as a JSON number has lost digits on the way.
+  if (typeof userId !== 'string' || !PLATFORM_ID.test(userId)) return 'no_user';
   const openedAt = epochMs(time) ?? entry.time;
-  return openedAt === null ? 'no_time' : { accountId: entry.id, userId, openedAt, opener };
+  if (openedAt === null) return 'no_time';
+  const id = readMessageId(about.id) ?? `${opener}:${userId}:${openedAt}:${clipped(about.target)}`;
+  return { kind: 'opener', userId, openedAt, opener, id, text: filled(about.text), payload: filled(about.payload) };
 }
 
-/** From here on a number can only be milliseconds: as seconds it would be the year 5138. */
-const FIRST_MS = 100_000_000_000;
-/** 2001-09-09; there was no Messenger then, so a smaller number counts something else (such as Excel's days). */
-const FIRST_SECONDS = 1_000_000_000;
-/** The year 5138 in milliseconds; beyond it stand microseconds. */
-const LAST_MS = FIRST_MS * 1000;
+function filled(value: unknown): string | null {
+  return typeof value === 'string' && value !== '' ? value : null;
+}
 
-/**
- * An instant as Meta writes it: milliseconds or seconds since 1970, as number or text (its own events mix them).
- * @returns milliseconds, or null for anything else
- */
-export function epochMs(value: unknown): number | null {
-  let number: number;
-  if (typeof value === 'number') number = value;
-  else if (typeof value === 'string' && /^\d{10,15}(\.\d{1,9})?$/.test(value)) number = Number(value);
-  else return null;
-  if (!(number >= FIRST_SECONDS && number < LAST_MS)) return null;
-  return Math.floor(number < FIRST_MS ? number * 1000 : number);
+function clipped(target: unknown): string {
+  return filled(target)?.slice(0, MAX_MESSAGE_ID) ?? '';
 }

@@ -1,10 +1,12 @@
 /**
  * What became of a message, as Twilio tells it: to a status callback, as the parameters of a form body or a log of them as
- * JSON, or through Event Streams. A callback does not say when it happened.
- * Source: Twilio, "Track the message status of outbound messages", and "Outbound Message" of its event types.
+ * JSON, or through Event Streams. And what somebody wrote, as its webhook for incoming messages tells it. A callback does
+ * not say when it happened.
+ * Source: Twilio, "Track the message status of outbound messages", "Outbound Message" of its event types, "Twilio's request to
+ * your incoming message webhook", and "Advanced Opt-Out".
  */
 import type { ReceiptKind } from '../core/delivery.js';
-import { readRowMetadata } from '../core/metadata.js';
+import { readRowMetadata, type RowMark } from '../core/metadata.js';
 import { PHONE, PLATFORM_ID } from '../core/user-id.js';
 import type { Receipt } from '../ports.js';
 import { readMessageId, readReason, readTime, shown, type Misread } from './log-fields.js';
@@ -78,6 +80,7 @@ export function readTwilioStatus(
   now: number,
 ): TwilioStatus | 'inbound' | Misread<Misread['code'] | 'MESSAGE_ID_MISSING' | 'STATUS_UNKNOWN'> {
   const said = parameter('MessageStatus') ?? parameter('SmsStatus');
+  if (said === undefined && parameter('Body') !== undefined) return 'inbound';
   const status = typeof said === 'string' ? said.trim().toLowerCase() : '';
   const kind = Object.hasOwn(STATUSES, status) ? STATUSES[status] : undefined;
   if (kind === undefined) {
@@ -99,7 +102,7 @@ export function readTwilioStatus(
     receipt: {
       messageId,
       userId,
-      campaign: userId === null ? null : campaignOf(parameter),
+      row: userId === null ? null : rowOf(parameter),
       kind: kind === 'accepted' ? null : kind,
       at,
       error: kind === 'undelivered' ? readReason('twilio', parameter('ErrorCode'), parameter('ErrorMessage')) : null,
@@ -107,11 +110,40 @@ export function readTwilioStatus(
   };
 }
 
-/** The campaign that the address of the callback names, as `statusCallback` was given it; null for what names no row. */
-function campaignOf(parameter: TwilioParameters): string | null {
+/** Something that a person wrote to a number. */
+export interface TwilioInbound {
+  /** The number, as Twilio has it; null when it cannot be told. */
+  accountId: string | null;
+  userId: string;
+  messageId: string | null;
+  text: string | null;
+  /** What Twilio itself took it for; it has answered then, and refuses messages to whoever is out. */
+  optOut: 'out' | 'in' | null;
+}
+
+/**
+ * @param parameter of a callback for which `readTwilioStatus` has given `inbound`
+ * @returns `other_channel` for what is no SMS, and `no_user` for what comes from no phone number, such as that of a program
+ */
+export function readTwilioInbound(parameter: TwilioParameters): TwilioInbound | 'other_channel' | 'no_user' {
+  const [from, to, body, told] = [parameter('From'), parameter('To'), parameter('Body'), parameter('OptOutType')];
+  if (typeof from === 'string' && /^(?!sms:)[a-z]+:/i.test(from)) return 'other_channel';
+  const userId = address(from);
+  if (userId === null || !PHONE.test(userId)) return 'no_user';
+  return {
+    accountId: address(to),
+    userId,
+    messageId: readMessageId(parameter('MessageSid') ?? parameter('SmsSid')),
+    text: typeof body === 'string' && body !== '' ? body : null,
+    optOut: told === 'STOP' ? 'out' : told === 'START' ? 'in' : null,
+  };
+}
+
+/** The row that the address of the callback names, as `statusCallback` was given it. */
+function rowOf(parameter: TwilioParameters): RowMark | null {
   const [campaign, seq] = [parameter('campaign'), parameter('seq')];
   if (typeof campaign !== 'string' || (typeof seq !== 'string' && typeof seq !== 'number')) return null;
-  return readRowMetadata(`pagecast/${campaign}/${seq}`)?.campaign ?? null;
+  return readRowMetadata(`pagecast/${campaign}/${seq}`);
 }
 
 /** A number as it is, or without the channel that stands before it: `messenger:7642925849053947`. */

@@ -6,10 +6,11 @@
 import { CLOCK_SKEW_MS, OPENERS, type Opener } from '../core/window.js';
 import type { Echo, OpenerEvent } from '../ports.js';
 import { camsNotice, readCamsInbound, type CamsNotice } from './cams-events.js';
+import { CsvRecord } from './csv-record.js';
 import { JsonValues, type JsonValue } from './json-values.js';
-import { MAX_LINE, readBatches, TOO_LONG, type Line } from './lines.js';
+import { readBatches, TOO_LONG, type Line } from './lines.js';
 import { readId, readTime, shown, type FieldCode } from './log-fields.js';
-import { isMetaBody, readMetaEvents, type IgnoredKind } from './meta-events.js';
+import { isMetaBody, readMetaBody, type IgnoredKind } from './meta-events.js';
 
 export type WindowLogFormat = 'csv' | 'jsonl' | 'webhook';
 
@@ -227,12 +228,21 @@ class LogReader {
   }
 
   #webhook(body: unknown, problem: Tell): void {
-    const { openers, echoes, ignored } = readMetaEvents(body);
+    const { entries, ignored } = readMetaBody(body);
     for (const [kind, count] of Object.entries(ignored) as [IgnoredKind, number][]) this.#ignore(kind, count);
-    for (const { accountId: account, ...echo } of echoes) {
-      if (this.#isOwn(account)) this.#batch.echoes.push(echo);
+    for (const { accountId, events } of entries) {
+      for (const event of events) {
+        if (event.kind === 'opener') {
+          const { userId, openedAt, opener } = event;
+          this.#ofAccount(accountId, { userId, openedAt, opener }, problem);
+          continue;
+        }
+        this.#ignore(event.kind, 1);
+        if (event.kind !== 'echo' || !this.#isOwn(accountId)) continue;
+        const { campaign, seq, messageId } = event;
+        this.#batch.echoes.push({ campaign, seq, messageId });
+      }
     }
-    for (const { accountId: account, ...event } of openers) this.#ofAccount(account, event, problem);
   }
 
   #cams(notice: CamsNotice, problem: Tell): void {
@@ -304,60 +314,4 @@ function readOpener(value: unknown): Opener | null {
   if (value === undefined || value === null) return 'message';
   const name = typeof value === 'string' ? value.trim().toLowerCase() : null;
   return name === '' ? 'message' : (OPENERS.find((opener) => opener === name) ?? null);
-}
-
-/**
- * Cuts lines into fields, also when a quoted field holds separators, quotes or line breaks. A library's parser keeps a
- * record until it ends, and one stray quote makes the rest of a file one record; this one gives up after MAX_LINE.
- */
-class CsvRecord {
-  /** Whether a quoted field goes on in the next line. */
-  isOpen = false;
-  startedAt = 0;
-  readonly #delimiter: string;
-  #fields: string[] = [];
-  #field = '';
-  #length = 0;
-
-  constructor(delimiter: string) {
-    this.#delimiter = delimiter;
-  }
-
-  reset(): void {
-    this.isOpen = false;
-    this.#fields = [];
-    this.#field = '';
-    this.#length = 0;
-  }
-
-  /** @returns the fields, or null when the record goes on in the next line */
-  push(line: string, number: number): string[] | 'too long' | null {
-    if (!this.isOpen) {
-      this.startedAt = number;
-      if (!line.includes('"')) return line.split(this.#delimiter);
-    }
-    this.#length += line.length + 1;
-    if (this.#length > MAX_LINE) return 'too long';
-    for (let index = 0; index < line.length; index += 1) {
-      const character = line.charAt(index);
-      if (this.isOpen) {
-        if (character !== '"') this.#field += character;
-        else if (line.charAt(index + 1) === '"') {
-          this.#field += '"';
-          index += 1;
-        } else this.isOpen = false;
-      } else if (character === this.#delimiter) {
-        this.#fields.push(this.#field);
-        this.#field = '';
-      } else if (character === '"' && this.#field === '') this.isOpen = true;
-      else this.#field += character;
-    }
-    if (this.isOpen) {
-      this.#field += '\n';
-      return null;
-    }
-    const fields = [...this.#fields, this.#field];
-    this.reset();
-    return fields;
-  }
 }

@@ -5,14 +5,17 @@
 import { parseFields, textOf, type Field } from './graph-call.js';
 import type { Journal } from './journal.js';
 import type { Found } from './refusals.js';
-import type { SandboxPage, SandboxUser, UserChange } from './seed.js';
+import type { ActKind, SandboxPage, SandboxUser } from './seed.js';
 
 type Node = Record<string, unknown>;
 
-interface Message {
+interface Written {
   at: number;
   id: string;
   text: string;
+}
+
+interface Message extends Written {
   fromUser: boolean;
 }
 
@@ -30,7 +33,7 @@ export class Conversations {
   readonly #journal: Journal;
   readonly #users: ReadonlyMap<string, SandboxUser>;
   /** What users wrote while the sandbox ran. */
-  readonly #written = new Map<string, { at: number; text: string }[]>();
+  readonly #written = new Map<string, Written[]>();
   /** Conversations as they stood when a listing began: its pages must not shift while new messages come in. */
   readonly #listings = new Map<number, string[]>();
   #begun = 0;
@@ -41,11 +44,14 @@ export class Conversations {
     this.#users = users;
   }
 
-  /** @returns the id of the message */
-  write(user: string, text: string, at: number): string {
-    const before = this.#written.get(user) ?? [];
-    this.#written.set(user, [...before, { at, text }]);
-    return `m_u${user}_${before.length}`;
+  /** @param message its id as `writtenMid` makes one */
+  write(user: string, message: Written): void {
+    this.#written.set(user, [...(this.#written.get(user) ?? []), message]);
+  }
+
+  /** The id of what a user wrote last; null when they never wrote. */
+  lastWrittenMid(user: string): string | null {
+    return this.#writtenBy(user).at(-1)?.id ?? null;
   }
 
   /** Newest first. */
@@ -82,7 +88,7 @@ export class Conversations {
   }
 
   message(id: string, fieldList: string): Found {
-    const user = this.#journal.byMid(id)?.user ?? /^m_u(\w+)_\d+$/.exec(id)?.[1];
+    const user = this.#journal.byMid(id)?.user ?? WRITTEN_MID.exec(id)?.[1];
     const messages = user === undefined ? [] : this.#messagesOf(user);
     const place = messages.findIndex((message) => message.id === id);
     const found = messages[place];
@@ -177,18 +183,16 @@ export class Conversations {
     for (const { mid, at, text } of this.#journal.received(user)) {
       messages.push({ at, id: mid, text: text ?? '', fromUser: false });
     }
-    this.#writtenBy(user).forEach(({ at, text }, index) => {
-      messages.push({ at, id: `m_u${user}_${index}`, text, fromUser: true });
-    });
+    for (const message of this.#writtenBy(user)) messages.push({ ...message, fromUser: true });
     return messages.sort((one, other) => other.at - one.at);
   }
 
-  #writtenBy(user: string): { at: number; text: string }[] {
+  #writtenBy(user: string): Written[] {
     const written = this.#written.get(user);
     if (written) return written;
     const known = this.#users.get(user);
     const at = known?.openedAt ?? null;
-    return known && at !== null && isWriting(known.opener) ? [{ at, text: 'Hello' }] : [];
+    return known && at !== null && isWriting(known.opener) ? [{ at, id: writtenMid(user, '0'), text: 'Hello' }] : [];
   }
 
   /** -Infinity for a user without a conversation. */
@@ -199,9 +203,16 @@ export class Conversations {
 
 const BARE: readonly Field[] = [{ name: 'created_time', modifiers: {}, fields: null }];
 
-/** Whether the opener leaves a message in the conversation. */
-export function isWriting(opener: NonNullable<UserChange['opener']>): boolean {
-  return opener === 'message' || opener === 'ad';
+const WRITTEN_MID = /^m_u(\w+)_\d+$/;
+
+/** The id of a message of a user. @param unique digits that no other has */
+export function writtenMid(user: string, unique: string): string {
+  return `m_u${user}_${unique}`;
+}
+
+/** Whether what a user does leaves a message in the conversation. */
+export function isWriting(kind: ActKind): boolean {
+  return kind === 'message' || kind === 'ad' || kind === 'story_reply';
 }
 
 /** As opaque as the platform's. */

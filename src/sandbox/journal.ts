@@ -74,6 +74,12 @@ export class Journal {
     return place === undefined ? null : (this.#entries[place]?.at ?? null);
   }
 
+  /** The id of the last message that a user received; null when there is none. */
+  lastMid(user: string): string | null {
+    const place = this.#placesOf(user).at(-1);
+    return place === undefined ? null : this.#midOf(place);
+  }
+
   byMid(mid: string): Received | null {
     if (!mid.startsWith(this.#prefix)) return null;
     const entry = this.#entries[Number.parseInt(mid.slice(this.#prefix.length), 36)];

@@ -4,14 +4,15 @@
  */
 import { createHmac } from 'node:crypto';
 import type { Random } from '../ports.js';
-import { Conversations, isWriting } from './conversations.js';
+import { Conversations, isWriting, writtenMid } from './conversations.js';
+import { actEvent, deliveryEvent, echoEvent, type PlatformEvent } from './events.js';
 import { formParams, isVersion, record, textOf, type GraphCall } from './graph-call.js';
 import { Journal, RateWindow, type Entry, type Received, type Repeated } from './journal.js';
 import { faultOfMessage } from './message-rules.js';
 import { MessageTemplates } from './message-templates.js';
 import { missingPermission, pageNode, tokenInfo } from './page-node.js';
 import { Refusals, type Found, type GraphAnswer } from './refusals.js';
-import type { SandboxUser, Seed, TemplateChange, UserChange } from './seed.js';
+import type { SandboxUser, Seed, TemplateChange, UserAct, UserChange } from './seed.js';
 
 export interface PlatformStats {
   /** Messages that were delivered, whatever the sender was told. */
@@ -27,9 +28,6 @@ export interface PlatformStats {
   /** The most sends that arrived within any one second, refused ones included. */
   maxPerSecond: number;
 }
-
-/** Something that happened and that the app would hear of by webhook: an item of `entry.messaging`. */
-export type PlatformEvent = Record<string, unknown>;
 
 const HOUR_MS = 3_600_000;
 const WINDOW_MS = 24 * HOUR_MS;
@@ -57,7 +55,9 @@ export class Platform {
   #cutOffUntil = -Infinity;
   #byCode: Record<string, number> = {};
   #refused = 0;
-  /** Set by the server when a webhook is configured. */
+  /** How much users have done; not set back, so that no two things that they do have the same id. */
+  #acts = 0;
+  /** Set by the server while there is somebody to tell. */
   onEvent: ((event: PlatformEvent) => void) | null = null;
 
   constructor(seed: Seed, random: Random) {
@@ -158,13 +158,13 @@ export class Platform {
   }
 
   changeUsers(changes: readonly UserChange[]): void {
-    for (const { id, openedAt, opener, behaviour, event } of changes) {
+    for (const { id, openedAt, opener, behaviour, act } of changes) {
       const user = this.#users.get(id) ?? { id, openedAt: null, opener: 'message', behaviour: 'normal' };
       if (openedAt !== undefined) user.openedAt = openedAt;
       if (opener !== undefined) user.opener = opener;
       if (behaviour !== undefined) user.behaviour = behaviour;
       this.#users.set(id, user);
-      if (event && openedAt !== undefined) this.#userActs(id, event, openedAt);
+      if (act) this.#userActs(id, act);
     }
   }
 
@@ -288,7 +288,7 @@ export class Platform {
     }
 
     const mid = this.#journal.add(entryOf(id, buttons.length > 0 ? { ...message, buttons } : message, type, text, now));
-    if (this.onEvent) this.onEvent(this.#echo(id, mid, message, now));
+    if (this.onEvent) this.#tellOf(this.onEvent, id, mid, message, now);
     // Ids are digits and letters here, so nothing needs escaping: this is the line that runs for every message.
     return this.#told({ status: 200, body: `{"recipient_id":"${id}","message_id":"${mid}"}`, code: null });
   }
@@ -387,51 +387,29 @@ export class Platform {
 
   // ----------------------------------------------------------------------------------------------- events
 
-  #echo(user: string, mid: string, message: Record<string, unknown>, now: number): PlatformEvent {
-    const { text, metadata, attachment } = message;
-    return {
-      sender: { id: this.#seed.page.id },
-      recipient: { id: user },
-      timestamp: now,
-      message: {
-        mid,
-        is_echo: true,
-        app_id: 1517776481860111,
-        ...(text !== undefined && { text }),
-        ...(attachment !== undefined && { attachments: [attachment] }),
-        ...(metadata !== undefined && { metadata }),
-      },
-    };
+  #tellOf(
+    tell: (event: PlatformEvent) => void,
+    user: string,
+    mid: string,
+    message: Record<string, unknown>,
+    now: number,
+  ): void {
+    const { page, receipts } = this.#seed;
+    tell(echoEvent(page, user, mid, message, now));
+    // Instagram tells only when a message is seen.
+    if (receipts && page.channel === 'messenger') tell(deliveryEvent(page, user, mid, now));
   }
 
-  #userActs(user: string, { opener, text }: NonNullable<UserChange['event']>, now: number): void {
-    const base = { sender: { id: user }, recipient: { id: this.#seed.page.id }, timestamp: now };
-    const link = { ref: 'sandbox', source: 'SHORTLINK', type: 'OPEN_THREAD' };
-    const mid = isWriting(opener) ? this.#conversations.write(user, text, now) : `m_u${user}_${opener}`;
-    let event: PlatformEvent;
-    switch (opener) {
-      case 'message':
-      case 'ad': {
-        const referral = { ref: 'sandbox', ad_id: '6045246247433', source: 'ADS', type: 'OPEN_THREAD' };
-        event = { ...base, message: { mid, text, ...(opener === 'ad' && { referral }) } };
-        break;
-      }
-      case 'button':
-        event = { ...base, postback: { title: text, payload: 'GET_STARTED', mid } };
-        break;
-      case 'm_me':
-      case 'ig_me':
-        event = { ...base, referral: link };
-        break;
-      case 'reaction':
-        event = { ...base, reaction: { reaction: 'love', emoji: '❤', action: 'react', mid } };
-        break;
-      case 'comment':
-      case 'visitor_post':
-        // These come as `entry.changes` of the Page's feed, which the sandbox does not send.
-        return;
-    }
-    this.onEvent?.(event);
+  #userActs(user: string, act: UserAct): void {
+    this.#acts += 1;
+    // Unlike those of another start, too: who keeps what it has heard must not take one for the other.
+    const unique = `${act.at}${this.#acts}`;
+    const mid = writtenMid(user, unique);
+    const written = this.#conversations.lastWrittenMid(user);
+    if (isWriting(act.kind)) this.#conversations.write(user, { id: mid, at: act.at, text: act.text });
+    const received = this.#journal.lastMid(user);
+    const event = actEvent(this.#seed.page, user, act, { unique, mid, written, received });
+    if (event) this.onEvent?.(event);
   }
 }
 

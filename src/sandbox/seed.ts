@@ -96,6 +96,18 @@ const template = z
   })
   .refine((given) => (given.body === undefined) !== (given.components === undefined), 'needs a body or components');
 
+const webhook = z.strictObject({
+  url: z.url({ protocol: /^https?$/ }),
+  /** The app secret that posts are signed with. */
+  secret: z.string().min(1),
+  /** The most events of one post. */
+  batch: z.number().int().min(1).max(1000).optional(),
+  /** Every event comes twice, as after an answer that was lost. */
+  duplicate: z.boolean().optional(),
+  /** What happens within a tenth of a second comes in any order. */
+  reorder: z.boolean().optional(),
+});
+
 const seed = z.strictObject({
   page: page.optional(),
   users: z.array(user).optional(),
@@ -117,8 +129,10 @@ const seed = z.strictObject({
   templates: z.array(template).optional(),
   /** Openers that do not open the window here: the platform's own pages disagree on `comment` and `visitor_post`. */
   closed_openers: z.array(z.enum(OPENERS)).optional(),
-  /** Where echoes and user messages are posted, and the app secret they are signed with. */
-  webhook: z.strictObject({ url: z.url({ protocol: /^https?$/ }), secret: z.string().min(1) }).optional(),
+  /** Where echoes and what users do are posted. */
+  webhook: webhook.optional(),
+  /** Whether the webhook also tells of each message that it was delivered; on Messenger only, as in life. */
+  receipts: z.boolean().optional(),
 });
 
 /** A seed as it is written. */
@@ -149,6 +163,14 @@ export interface SandboxPage {
   refuses?: string;
 }
 
+export interface WebhookTarget {
+  url: string;
+  secret: string;
+  batch: number;
+  duplicate: boolean;
+  reorder: boolean;
+}
+
 export interface SandboxUser {
   id: string;
   /** null: has never written. */
@@ -171,7 +193,8 @@ export interface Seed {
   };
   templates: SandboxTemplate[];
   closedOpeners: Opener[];
-  webhook: { url: string; secret: string } | null;
+  webhook: WebhookTarget | null;
+  receipts: boolean;
 }
 
 /** The Page of a seed that names none, so that a sandbox needs no preparation. */
@@ -231,7 +254,8 @@ export function parseSeed(value: unknown, now: number): Seed {
       reason: written.reason ?? null,
     })),
     closedOpeners: given.closed_openers ?? [],
-    webhook: given.webhook ?? null,
+    webhook: given.webhook === undefined ? null : resolveWebhook(given.webhook),
+    receipts: given.receipts ?? false,
   };
 }
 
@@ -267,6 +291,44 @@ export function parseUsage(value: unknown): number | null {
   return check(z.strictObject({ percent: z.number().nonnegative().nullable() }), value, 'The usage').percent;
 }
 
+/** Reads where webhooks go from now on. @throws Failure CONFIG_INVALID */
+export function parseWebhook(value: unknown): WebhookTarget {
+  return resolveWebhook(check(webhook, value, 'The webhook'));
+}
+
+/** Real posts hold a few events; how many there may be is not stated for them. */
+const EVENTS_IN_A_POST = 20;
+
+function resolveWebhook({ url, secret, batch, duplicate, reorder }: z.output<typeof webhook>): WebhookTarget {
+  return {
+    url,
+    secret,
+    batch: batch ?? EVENTS_IN_A_POST,
+    duplicate: duplicate ?? false,
+    reorder: reorder ?? false,
+  };
+}
+
+/**
+ * What users do besides the openers. A reply to a story is a message; the others open no window. `unsend` takes their last
+ * message back, `read` opens the conversation with all that was sent to them.
+ */
+const OTHER_ACTS = ['story_reply', 'ad_click', 'unreact', 'unsend', 'stop_notifications', 'read'] as const;
+export type ActKind = Opener | (typeof OTHER_ACTS)[number];
+
+/** Something that a user does, of which the app hears by webhook. */
+export interface UserAct {
+  kind: ActKind;
+  /** Milliseconds since 1970, UTC. */
+  at: number;
+  /** What they write, or the title of the button. */
+  text: string;
+  /** Of the button or quick reply; null where there is none. */
+  payload: string | null;
+  /** Whether another app answers this user at the moment, so that this one only listens. */
+  isStandby: boolean;
+}
+
 /** A change to some users while the sandbox runs. */
 export interface UserChange {
   id: string;
@@ -274,30 +336,74 @@ export interface UserChange {
   openedAt?: number;
   opener?: Opener;
   behaviour?: string;
-  /** What the user does right now; the app hears of it by webhook. */
-  event?: { opener: Opener; text: string };
+  act?: UserAct;
 }
 
 /**
- * Reads `{users: [{id, opened_at?, opener?, behaviour?, text?}]}`, or one user alone. Without `opened_at`, an `opener` or a
- * `text` is something that the user does now.
+ * Reads `{users: [{id, opened_at?, opener?, behaviour?, text?, payload?, act?, standby?}]}`, or one user alone. Without
+ * `opened_at`, an `opener`, a `text`, a `payload` or an `act` is something that the user does now.
  * @throws Failure CONFIG_INVALID
  */
 export function parseUserChanges(value: unknown, now: number): UserChange[] {
-  const change = user.extend({ text: z.string().optional() });
+  const change = user
+    .extend({
+      text: z.string().optional(),
+      payload: z.string().optional(),
+      act: z.enum(OTHER_ACTS).optional(),
+      standby: z.boolean().optional(),
+    })
+    .refine(({ act, opener, opened_at }) => act === undefined || (opener ?? opened_at) === undefined, {
+      path: ['act'],
+      error: 'goes with neither opener nor opened_at',
+    })
+    .refine(
+      ({ payload, act, opener }) =>
+        payload === undefined || (act === undefined && ['message', 'button'].includes(opener ?? 'message')),
+      { path: ['payload'], error: 'goes with a message or a button only' },
+    );
   const list = z.strictObject({ users: z.array(change) });
   const many = typeof value === 'object' && value !== null && 'users' in value;
   const written = many ? check(list, value, 'The users').users : [check(change, value, 'The user')];
-  return written.map(({ id, opened_at, opener, behaviour, text }) => {
-    const acts = opened_at === undefined && (opener !== undefined || text !== undefined);
-    return {
-      id,
-      ...(opened_at !== undefined && { openedAt: resolveInstant(opened_at, now) }),
-      ...(acts && { openedAt: now, event: { opener: opener ?? 'message', text: text ?? 'Hello' } }),
-      ...((opener !== undefined || acts) && { opener: opener ?? 'message' }),
-      ...(behaviour !== undefined && { behaviour: BEHAVIOUR_CODE[behaviour] ?? behaviour }),
-    };
-  });
+  return written.map(({ id, opened_at, behaviour, ...does }) => ({
+    id,
+    ...(behaviour !== undefined && { behaviour: BEHAVIOUR_CODE[behaviour] ?? behaviour }),
+    ...(opened_at === undefined
+      ? actNow(does, now)
+      : { openedAt: resolveInstant(opened_at, now), ...(does.opener !== undefined && { opener: does.opener }) }),
+  }));
+}
+
+function actNow(
+  {
+    opener,
+    text,
+    payload,
+    act,
+    standby,
+  }: {
+    opener?: Opener | undefined;
+    text?: string | undefined;
+    payload?: string | undefined;
+    act?: (typeof OTHER_ACTS)[number] | undefined;
+    standby?: boolean | undefined;
+  },
+  now: number,
+): Pick<UserChange, 'act' | 'opener' | 'openedAt'> {
+  if ((opener ?? text ?? payload ?? act) === undefined) return {};
+  const kind = act ?? opener ?? 'message';
+  const done: UserAct = {
+    kind,
+    at: now,
+    text: text ?? 'Hello',
+    payload: payload ?? null,
+    isStandby: standby ?? false,
+  };
+  const opens = kind === 'story_reply' ? 'message' : isOpener(kind) ? kind : null;
+  return opens === null ? { act: done } : { act: done, opener: opens, openedAt: now };
+}
+
+function isOpener(kind: ActKind): kind is Opener {
+  return (OPENERS as readonly string[]).includes(kind);
 }
 
 /** What is meant by a behaviour's name; `no_match` depends on the channel and stays a name. */

@@ -17,11 +17,13 @@ import {
   parseTemplateChanges,
   parseUsage,
   parseUserChanges,
+  parseWebhook,
   type FaultRule,
   type SandboxPage,
   type SeedInput,
+  type WebhookTarget,
 } from './seed.js';
-import { createWebhookSender, type WebhookCounts } from './webhooks.js';
+import { WebhookSender, type WebhookCounts } from './webhooks.js';
 
 export interface SandboxOptions {
   /** 0, the default, takes any free port. */
@@ -54,7 +56,9 @@ interface SandboxState {
   changeTemplates(change: unknown): void;
   /** How much of the allowance is used up, as answers tell from now on; null for answers that say nothing. */
   setUsage(percent: number | null): void;
-  /** Back to the seed, faults included. */
+  /** Where webhooks go from now on. Takes what `POST /_sandbox/webhook` takes. @throws Failure CONFIG_INVALID */
+  setWebhook(target: unknown): void;
+  /** Back to the seed, faults and webhook included. */
   reset(): void;
   /** Resolves when every webhook that is due has been posted or given up. */
   webhooksDone(): Promise<void>;
@@ -86,15 +90,20 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   const platform = new Platform(seed, random);
   const faults = new FaultPlan(seed.faults, random);
   const closing = new AbortController();
-  const webhooks = seed.webhook ? createWebhookSender(seed.webhook, seed.page, clock) : null;
-  if (webhooks) platform.onEvent = (event) => webhooks.add(event);
+  const webhooks = new WebhookSender(seed.page, clock, random);
+  const aim = (target: WebhookTarget | null): void => {
+    webhooks.aim(target);
+    // An event that nobody hears is not even made: runs of a million messages are.
+    platform.onEvent = target && ((event) => webhooks.add(event));
+  };
+  aim(seed.webhook);
 
   const state: SandboxState = {
     received: (user) => [...platform.received(user)],
     stats: () => ({
       ...platform.stats(),
       faults: { ...faults.struck },
-      webhooks: webhooks?.counts() ?? { posted: 0, failed: 0, dropped: 0 },
+      webhooks: webhooks.counts(),
     }),
     setFaults: (rules) => faults.replace(parseFaults({ faults: rules })),
     changeUsers: (change) => platform.changeUsers(parseUserChanges(change, clock.now())),
@@ -103,12 +112,14 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
       if (met === 0) throw new Failure('CONFIG_INVALID', 'The sandbox has no template of this name and language.');
     },
     setUsage: (percent) => platform.setUsage(percent),
+    setWebhook: (target) => aim(parseWebhook(target)),
     reset() {
       platform.reset();
+      aim(seed.webhook);
       faults.struck = {};
       faults.replace(seed.faults);
     },
-    webhooksDone: () => webhooks?.idle() ?? Promise.resolve(),
+    webhooksDone: () => webhooks.idle(),
   };
 
   const app = fastify({
@@ -137,7 +148,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     state,
     async close() {
       closing.abort();
-      await webhooks?.close();
+      await webhooks.close();
       await app.close();
     },
   };
@@ -322,6 +333,10 @@ function addControlRoutes(app: FastifyInstance, platform: Platform, state: Sandb
   });
   app.post('/_sandbox/usage', (request) => {
     state.setUsage(parseUsage(request.body));
+    return { ok: true };
+  });
+  app.post('/_sandbox/webhook', (request) => {
+    state.setWebhook(request.body);
     return { ok: true };
   });
   app.post('/_sandbox/reset', () => {

@@ -3,9 +3,9 @@
  * given up (webhooks, September 2026).
  */
 import { createHmac } from 'node:crypto';
-import type { Clock } from '../ports.js';
-import type { PlatformEvent } from './platform.js';
-import type { SandboxPage } from './seed.js';
+import type { Clock, Random } from '../ports.js';
+import type { PlatformEvent } from './events.js';
+import type { SandboxPage, WebhookTarget } from './seed.js';
 
 export interface WebhookCounts {
   /** Events that the callback answered with 200. */
@@ -16,46 +16,108 @@ export interface WebhookCounts {
   dropped: number;
 }
 
-export interface WebhookSender {
-  add(event: PlatformEvent): void;
-  counts(): WebhookCounts;
-  /** Resolves when nothing is queued or under way. */
-  idle(): Promise<void>;
-  /** Gives up what is queued. */
-  close(): Promise<void>;
-}
-
-/** How many events one post may hold is not stated for these; real posts hold a few. */
-const EVENTS_IN_A_POST = 20;
 /** A callback that does not answer must not fill the memory. */
 const QUEUE_LIMIT = 10_000;
 const TRIES = 3;
 /** A callback has five seconds to answer. */
 const ANSWER_MS = 5000;
+/** How long events wait for others to change places with. */
+const REORDER_MS = 100;
 
-export function createWebhookSender(
-  target: { url: string; secret: string },
-  page: SandboxPage,
-  clock: Clock,
-): WebhookSender {
-  const counts: WebhookCounts = { posted: 0, failed: 0, dropped: 0 };
-  const closing = new AbortController();
-  let queue: PlatformEvent[] = [];
-  let pumping: Promise<void> | null = null;
+export class WebhookSender {
+  readonly #page: SandboxPage;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #counts: WebhookCounts = { posted: 0, failed: 0, dropped: 0 };
+  readonly #closing = new AbortController();
+  #target: WebhookTarget | null = null;
+  #queue: PlatformEvent[] = [];
+  #pumping: Promise<void> | null = null;
 
-  const post = async (events: readonly PlatformEvent[]): Promise<boolean> => {
+  constructor(page: SandboxPage, clock: Clock, random: Random) {
+    this.#page = page;
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  /** @param target null: nobody is told of anything */
+  aim(target: WebhookTarget | null): void {
+    this.#target = target;
+    if (target === null) this.#queue = [];
+  }
+
+  add(event: PlatformEvent): void {
+    if (this.#closing.signal.aborted || this.#target === null) return;
+    if (this.#queue.length >= QUEUE_LIMIT) {
+      this.#counts.dropped += 1;
+      return;
+    }
+    this.#queue.push(event);
+    if (this.#target.duplicate) this.#queue.push(event);
+    this.#pumping ??= Promise.resolve().then(() => this.#pump());
+  }
+
+  counts(): WebhookCounts {
+    return { ...this.#counts };
+  }
+
+  /** Resolves when nothing is queued or under way. */
+  idle(): Promise<void> {
+    return this.#pumping ?? Promise.resolve();
+  }
+
+  /** Gives up what is queued. */
+  async close(): Promise<void> {
+    this.#queue = [];
+    this.#closing.abort();
+    await this.#pumping;
+  }
+
+  async #pump(): Promise<void> {
+    const { signal } = this.#closing;
+    while (this.#queue.length > 0 && this.#target !== null) {
+      const target = this.#target;
+      if (target.reorder) {
+        await this.#clock.sleep(REORDER_MS, signal);
+        this.#shuffle();
+      }
+      const events = this.#queue.splice(0, target.batch);
+      const body = this.#body(events);
+      let done = false;
+      for (let tries = 0; tries < TRIES && !done && !signal.aborted; tries += 1) done = await this.#post(target, body);
+      this.#counts[done ? 'posted' : 'failed'] += events.length;
+    }
+    this.#pumping = null;
+  }
+
+  #shuffle(): void {
+    const queue = this.#queue;
+    for (let index = queue.length - 1; index > 0; index -= 1) {
+      const other = Math.floor(this.#random.next() * (index + 1));
+      const [here, there] = [queue[index], queue[other]];
+      if (here && there) [queue[index], queue[other]] = [there, here];
+    }
+  }
+
+  /** One entry with the lists that its events belong to. */
+  #body(events: readonly PlatformEvent[]): string {
+    const lists: Partial<Record<PlatformEvent['list'], object[]>> = {};
+    for (const { list, item } of events) (lists[list] ??= []).push(item);
+    const object = this.#page.channel === 'instagram' ? 'instagram' : 'page';
+    return escaped(JSON.stringify({ object, entry: [{ id: this.#page.id, time: this.#clock.now(), ...lists }] }));
+  }
+
+  async #post({ url, secret }: WebhookTarget, body: string): Promise<boolean> {
     const { request } = await import('undici');
-    const object = page.channel === 'instagram' ? 'instagram' : 'page';
-    const body = escaped(JSON.stringify({ object, entry: [{ id: page.id, time: clock.now(), messaging: events }] }));
-    const signature = createHmac('sha256', target.secret).update(body).digest('hex');
+    const signature = createHmac('sha256', secret).update(body).digest('hex');
     try {
-      const answer = await request(target.url, {
+      const answer = await request(url, {
         method: 'POST',
         headers: { 'content-type': 'application/json', 'x-hub-signature-256': `sha256=${signature}` },
         body,
         headersTimeout: ANSWER_MS,
         bodyTimeout: ANSWER_MS,
-        signal: closing.signal,
+        signal: this.#closing.signal,
         // A connection that stays open would keep the callback's server from closing.
         reset: true,
       });
@@ -65,36 +127,7 @@ export function createWebhookSender(
       // Refused, reset or too late: all the same to the platform, which tries again.
       return false;
     }
-  };
-
-  const pump = async (): Promise<void> => {
-    while (queue.length > 0) {
-      const events = queue.splice(0, EVENTS_IN_A_POST);
-      let done = false;
-      for (let tries = 0; tries < TRIES && !done && !closing.signal.aborted; tries += 1) done = await post(events);
-      counts[done ? 'posted' : 'failed'] += events.length;
-    }
-    pumping = null;
-  };
-
-  return {
-    add(event) {
-      if (closing.signal.aborted) return;
-      if (queue.length >= QUEUE_LIMIT) {
-        counts.dropped += 1;
-        return;
-      }
-      queue.push(event);
-      pumping ??= Promise.resolve().then(pump);
-    },
-    counts: () => ({ ...counts }),
-    idle: () => pumping ?? Promise.resolve(),
-    async close() {
-      queue = [];
-      closing.abort();
-      await pumping;
-    },
-  };
+  }
 }
 
 /** Meta signs the text with everything beyond ASCII escaped, so a receiver that re-serialises the body finds it wrong. */

@@ -54,6 +54,7 @@ const FAILURES: Record<string, { code: FailureCode; what: string; hint: string }
 
 export class SqliteDatabase {
   readonly connection: Database.Database;
+  readonly #statements = new Map<string, Database.Statement>();
   readonly #path: string;
   /** Which file it is, whatever else gets its name; null for one in memory. */
   readonly #file: bigint | null;
@@ -71,6 +72,8 @@ export class SqliteDatabase {
         this.connection.pragma('journal_mode = WAL');
         // A row that says `started` must survive a power cut, or its message could be sent again.
         this.connection.pragma('synchronous = FULL');
+        // What people wrote must be gone from the file once it is heard. (Not for plans, which are in temporary tables.)
+        this.connection.pragma('main.secure_delete = ON');
         // A million windows are about 60 MB; they should be looked up in memory.
         this.connection.pragma('cache_size = -131072');
         // A migration that makes a table anew must not take what refers to it along.
@@ -121,6 +124,21 @@ export class SqliteDatabase {
       }
       throw error;
     }
+  }
+
+  /** A statement, prepared once. Whoever takes it with `raw` or `pluck` must do so each time. */
+  sql(text: string): Database.Statement {
+    let statement = this.#statements.get(text);
+    if (!statement) {
+      statement = this.connection.prepare(text);
+      this.#statements.set(text, statement);
+    }
+    return statement;
+  }
+
+  /** Drops the prepared statements about a table that is going away. */
+  forget(table: string): void {
+    for (const text of this.#statements.keys()) if (text.includes(table)) this.#statements.delete(text);
   }
 
   /** Runs work as one durable step; nothing of it remains if it throws. */

@@ -13,12 +13,24 @@ export const LEASE_MS = 15_000;
 const POLL_MS = 1000;
 /** Messages of a dead owner may have left up to the moment of its death, and may still be on their way. */
 const SILENCE_AFTER_DEATH_MS = 1250;
+/** No pace asks for more. A clock that was set back would have one owner after the other wait until it has caught up. */
+const MAX_SILENCE_MS = 60_000;
+const DIED = { code: 'RUN_DIED', message: 'The run ended before the answer came.' };
 
 export interface Holder {
   /** Names this process to people and to other processes. */
   name: string;
   /** Whether the process behind a name may still be running; true when that cannot be known. */
   mayBeAlive(name: string): boolean;
+}
+
+interface LeaseRecord {
+  fence: number;
+  holder: string | null;
+  expiresAt: number;
+  freeAt: number;
+  /** Null when nobody knows. */
+  taken: number | null;
 }
 
 export class SqliteEngine implements Engine {
@@ -34,27 +46,35 @@ export class SqliteEngine implements Engine {
     return this.#file.write(() => {
       const { connection } = this.#file;
       const lease = connection
-        .prepare(`SELECT fence, holder, expires_at AS expiresAt, free_at AS freeAt FROM leases WHERE account = ?`)
-        .get(account) as { fence: number; holder: string | null; expiresAt: number; freeAt: number } | undefined;
+        .prepare(
+          `SELECT fence, holder, expires_at AS expiresAt, free_at AS freeAt, taken FROM leases WHERE account = ?`,
+        )
+        .get(account) as LeaseRecord | undefined;
       const held = lease !== undefined && lease.holder !== null;
       if (held && lease.expiresAt > now && this.#holder.mayBeAlive(lease.holder ?? '')) return null;
 
       const fence = (lease?.fence ?? 0) + 1;
-      const freeAt = Math.max(lease?.freeAt ?? 0, held ? now + SILENCE_AFTER_DEATH_MS : 0);
+      const handedOver = Math.min(lease?.freeAt ?? 0, now + MAX_SILENCE_MS);
+      const freeAt = Math.max(handedOver, held ? now + SILENCE_AFTER_DEATH_MS : 0);
+      // Of a dead owner nobody knows how many messages it sent last.
+      const taken = held ? null : freeAt <= now ? 0 : (lease?.taken ?? null);
       connection
         .prepare(
-          `INSERT INTO leases (account, fence, holder, expires_at, free_at) VALUES (?, ?, ?, ?, ?)
+          `INSERT INTO leases (account, fence, holder, expires_at, free_at, taken) VALUES (?, ?, ?, ?, ?, ?)
            ON CONFLICT DO UPDATE SET fence = excluded.fence, holder = excluded.holder, expires_at = excluded.expires_at,
-             free_at = excluded.free_at`,
+             free_at = excluded.free_at, taken = excluded.taken`,
         )
-        .run(account, fence, this.#holder.name, now + LEASE_MS, freeAt);
+        .run(account, fence, this.#holder.name, now + LEASE_MS, freeAt, taken);
       connection
         .prepare(
-          `UPDATE messages INDEXED BY messages_started SET state = 'unknown', settled_at = ?, error = ?
-           WHERE state = 'started' AND campaign IN (SELECT number FROM campaigns WHERE account = ?)`,
+          // A row has one echo at most; counting gives an answer also where there is none.
+          `UPDATE messages INDEXED BY messages_started SET settled_at = @now, (state, message_id, error) =
+             (SELECT iif(count(*) > 0, 'sent', 'unknown'), max(e.message_id), iif(count(*) > 0, NULL, @died)
+              FROM echoes e WHERE e.campaign = messages.campaign AND e.seq = messages.seq)
+           WHERE state = 'started' AND campaign IN (SELECT number FROM campaigns WHERE account = @account)`,
         )
-        .run(now, JSON.stringify({ code: 'RUN_DIED', message: 'The run ended before the answer came.' }), account);
-      return { account, fence, freeAt };
+        .run({ now, account, died: JSON.stringify(DIED) });
+      return { account, fence, freeAt, taken: taken ?? Infinity };
     });
   }
 
@@ -73,12 +93,16 @@ export class SqliteEngine implements Engine {
     });
   }
 
-  release(lease: Lease, freeAt: number): Promise<void> {
+  release({ account, fence }: Lease, freeAt: number, taken: number): Promise<void> {
     return this.#file.write(() => {
       this.#file.connection
-        // An owner that sent nothing must not shorten the rest that the owner before it asked for.
-        .prepare(`UPDATE leases SET holder = NULL, free_at = max(free_at, ?) WHERE account = ? AND fence = ?`)
-        .run(Math.ceil(freeAt), lease.account, lease.fence);
+        // An owner that sent nothing must not shorten the rest that the owner before it asked for. NULL is more than any number.
+        .prepare(
+          `UPDATE leases SET holder = NULL, free_at = max(free_at, @freeAt),
+             taken = iif(@freeAt > free_at, @taken, max(taken, @taken))
+           WHERE account = @account AND fence = @fence`,
+        )
+        .run({ account, fence, freeAt: Math.ceil(freeAt), taken: Number.isFinite(taken) ? Math.ceil(taken) : null });
     });
   }
 

@@ -1,13 +1,16 @@
 /**
- * The workspace: the folder with `pagecast.yaml`, and what that file says about the store, the accounts, the owners and the
- * window. Secrets stay where they are; the file only names the places (`secrets.ts`).
+ * The workspace: the folder with `pagecast.yaml`, and what that file says about the store, the accounts, the owners, the
+ * window, and what is heard and answered. Secrets stay where they are; the file only names the places (`secrets.ts`).
  */
 import { stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { Failure } from '../core/failure.js';
+import { DEFAULT_AUTOMATION, type AutomationSettings } from '../core/flow.js';
+import { DEFAULT_OPT_OUT, isAmong, normalWord, type OptOutSettings } from '../core/opt-out.js';
 import { highestPace, PAGE_LIMIT, parsePace } from '../core/pacing.js';
 import { PHONE, PLATFORM_ID } from '../core/user-id.js';
+import { LIMITS, utf8Length } from '../core/template.js';
 import { DEFAULT_WINDOW, OPENERS, type Opener, type WindowSettings } from '../core/window.js';
 import type { Account, ProviderName } from '../ports.js';
 import { suggestion } from './nearest.js';
@@ -19,7 +22,21 @@ import {
   type Environment,
   type SecretRef,
 } from './secrets.js';
-import { checkYaml, expecting, oneOf, parseYaml, quotedText, readText, strict } from './yaml-file.js';
+import {
+  checkYaml,
+  duration,
+  expecting,
+  LANGUAGE,
+  LANGUAGE_CODE,
+  list,
+  oneOf,
+  parseYaml,
+  quotedText,
+  readText,
+  span,
+  strict,
+  text,
+} from './yaml-file.js';
 
 const WORKSPACE_FILE = 'pagecast.yaml';
 /** Where the embedded store of a workspace is, unless `store:` says otherwise; relative to the workspace. */
@@ -51,6 +68,8 @@ export interface CamsAccount extends Account {
   spaceId: string;
   accessKeyId: SecretRef;
   accessKeySecret: SecretRef;
+  /** Callbacks come to an address that holds it: CAMS does not sign them. */
+  callbackToken?: SecretRef;
   url?: string;
 }
 
@@ -72,6 +91,8 @@ export interface SandboxAccount extends Account {
   url?: string;
   /** Absolute path of a file that says which users the sandbox starts with. */
   seed?: string;
+  /** Checks the webhooks that the sandbox signs. */
+  appSecret?: SecretRef;
 }
 
 export type AccountConfig = GraphAccount | CamsAccount | TwilioAccount | SandboxAccount;
@@ -88,6 +109,19 @@ export interface Workspace {
   /** Record owner → the name of their SMS account. */
   owners: Map<string, string>;
   window: WindowSettings;
+  /** How callbacks are taken in. */
+  listen: ListenSettings;
+  optOut: OptOutSettings;
+  automation: AutomationSettings;
+}
+
+export interface ListenSettings {
+  /** What Meta shows when it asks whether an address is meant to get its webhooks. */
+  verifyToken: SecretRef | null;
+  /** By which other programs may trigger flows. */
+  flowToken: SecretRef | null;
+  /** Where services reach the listener from outside, without a slash at its end; Twilio signs the address that it calls. */
+  url: string | null;
 }
 
 const SANDBOX_ACCOUNT: SandboxAccount = {
@@ -192,6 +226,7 @@ const accountKinds = [
       .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be the CustSpaceId, such as cams-8c8x'),
     accessKeyId: secret,
     accessKeySecret: secret,
+    callbackToken: secret.optional(),
     url: baseUrl(false).optional(),
   }),
   strict({
@@ -212,6 +247,7 @@ const accountKinds = [
       .string({ error: expecting('the path of a file') })
       .min(1, 'must be the path of a file')
       .optional(),
+    appSecret: secret.optional(),
   }),
 ] as const;
 
@@ -292,15 +328,6 @@ export function accountNameFault(name: string): string | null {
   return accountName.safeParse(name).error?.issues[0]?.message ?? null;
 }
 
-const DURATION = 'a duration such as 90s, 2m or 1h';
-const UNIT_MS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000 };
-const duration = z.string({ error: expecting(DURATION) }).transform((text, context): number => {
-  const match = /^(\d{1,5})([smh])$/.exec(text);
-  if (match) return Number(match[1]) * (UNIT_MS[match[2] ?? ''] ?? 0);
-  context.addIssue({ code: 'custom', message: `must be ${DURATION}` });
-  return z.NEVER;
-});
-
 const yesOrNo = z.boolean({ error: expecting('true or false') }).optional();
 const openers = strict(
   Object.fromEntries(OPENERS.map((opener) => [opener, yesOrNo])) as Record<Opener, typeof yesOrNo>,
@@ -317,6 +344,80 @@ const windowShape = strict({
 }).refine((window) => window.margin < window.hours * 3_600_000, {
   path: ['margin'],
   error: 'must be shorter than the window itself',
+});
+
+/** Whatever it is sent on, it has to fit: Instagram's limit is the tightest. */
+const MESSAGE_BYTES = LIMITS.instagram.text.max;
+const wholeMessage = text('a text').refine((value) => utf8Length(value) <= MESSAGE_BYTES, {
+  error: `must be at most ${MESSAGE_BYTES} bytes, so that it fits every channel`,
+});
+/** It is added to other texts. */
+const sentence = text('a sentence', 300).refine((value) => !/\{\{|\}\}/.test(value), {
+  error: 'must not hold {{ or }}: it has no variables',
+});
+
+function byLanguage<T extends z.ZodType>(item: T, what: string): z.ZodType<Record<string, z.output<T>>> {
+  return z
+    .record(z.string().regex(LANGUAGE, `must be ${LANGUAGE_CODE}`), item, {
+      error: expecting(`a mapping of languages to ${what}`),
+    })
+    .refine((entries) => Object.keys(entries).length > 0, { error: 'must name at least one language' });
+}
+
+const optOutWords = byLanguage(
+  list(
+    text('a word', 40).refine((word) => normalWord(word) !== '', { error: 'must be a word' }),
+    'words',
+  ).min(1, 'must name at least one word'),
+  'lists of words',
+);
+const CONFIRMATION = 'false, or a mapping of languages to texts';
+const optOutShape = strict({
+  keywords: optOutWords.default({}),
+  startKeywords: optOutWords.default({}),
+  confirmation: z
+    .union([z.literal(false), byLanguage(wholeMessage, 'texts')], { error: expecting(CONFIRMATION) })
+    .default({}),
+})
+  .transform(({ keywords, startKeywords, confirmation }) => ({
+    out: { ...DEFAULT_OPT_OUT.out, ...keywords },
+    in: { ...DEFAULT_OPT_OUT.in, ...startKeywords },
+    confirmation: confirmation === false ? null : { ...DEFAULT_OPT_OUT.confirmation, ...confirmation },
+  }))
+  .superRefine((settings, context) => {
+    // It would never be taken for the latter.
+    for (const [language, words] of Object.entries(settings.in)) {
+      const out = [...(settings.out[language] ?? []), ...(settings.out['en'] ?? [])];
+      const both = words.find((word) => isAmong(normalWord(word), out));
+      if (both === undefined) continue;
+      const message = 'must not hold a word by which people opt out';
+      context.addIssue({ code: 'custom', path: ['startKeywords', language], message });
+    }
+  });
+
+const MOST = 'a whole number of messages, from 1 to 1000';
+const automationShape = strict({
+  disclosure: z
+    .union([sentence, byLanguage(sentence, 'sentences')], {
+      error: expecting('a sentence, or a mapping of languages to sentences'),
+    })
+    .optional(),
+  discloseAgain: duration.default(DEFAULT_AUTOMATION.discloseAgainMs),
+  guard: strict({
+    most: z
+      .number({ error: expecting(MOST) })
+      .int(`must be ${MOST}`)
+      .min(1, `must be ${MOST}`)
+      .max(1000, `must be ${MOST}`)
+      .default(DEFAULT_AUTOMATION.guard.most),
+    within: span.default(DEFAULT_AUTOMATION.guard.withinMs),
+  }).default({ most: DEFAULT_AUTOMATION.guard.most, within: DEFAULT_AUTOMATION.guard.withinMs }),
+});
+
+const listenShape = strict({
+  verifyToken: secret.optional(),
+  flowToken: secret.optional(),
+  url: baseUrl(false).optional(),
 });
 
 const STORE = 'sqlite:PATH or env:NAME (an address with a password belongs into an environment variable)';
@@ -345,6 +446,9 @@ const fileShape = strict({
     )
     .default({}),
   window: windowShape.default({ hours: DEFAULT_WINDOW.hours, margin: DEFAULT_WINDOW.marginMs, openers: {} }),
+  listen: listenShape.default({}),
+  optOut: optOutShape.default(DEFAULT_OPT_OUT),
+  automation: automationShape.prefault({}),
 }).superRefine(({ accounts, owners }, context) => {
   const own = accounts[SANDBOX_ACCOUNT.name];
   if (own && own.provider !== 'sandbox') {
@@ -398,6 +502,9 @@ export function noWorkspace(): Workspace {
     accounts: new Map([[SANDBOX_ACCOUNT.name, SANDBOX_ACCOUNT]]),
     owners: new Map(),
     window: DEFAULT_WINDOW,
+    listen: { verifyToken: null, flowToken: null, url: null },
+    optOut: DEFAULT_OPT_OUT,
+    automation: DEFAULT_AUTOMATION,
   };
 }
 
@@ -435,6 +542,27 @@ export function parseWorkspace(file: string, text: string): Workspace {
       marginMs: checked.window.margin,
       openers: { ...DEFAULT_WINDOW.openers, ...defined(checked.window.openers) },
     },
+    listen: listenSettings(checked.listen, root),
+    optOut: checked.optOut,
+    automation: automationSettings(checked.automation),
+  };
+}
+
+function listenSettings({ verifyToken, flowToken, url }: z.output<typeof listenShape>, root: string): ListenSettings {
+  return {
+    verifyToken: verifyToken ? anchorSecretRef(verifyToken, root) : null,
+    flowToken: flowToken ? anchorSecretRef(flowToken, root) : null,
+    url: url?.replace(/\/+$/, '') ?? null,
+  };
+}
+
+function automationSettings(checked: z.output<typeof automationShape>): AutomationSettings {
+  const { disclosure, discloseAgain, guard } = checked;
+  return {
+    // A sentence without a language is for all of them.
+    disclosure: typeof disclosure === 'string' ? { en: disclosure } : (disclosure ?? null),
+    discloseAgainMs: discloseAgain,
+    guard: { most: guard.most, withinMs: guard.within },
   };
 }
 
@@ -467,10 +595,27 @@ export function resolveStoreUrl(workspace: Workspace, env: Environment): string 
   return anchored(url, root);
 }
 
-/** The secrets that an account names, by the keys of the configuration. */
-export function secretRefs(account: AccountConfig): { key: string; ref: SecretRef }[] {
+/** A secret that an account names. */
+export interface NamedSecret {
+  /** That of the configuration. */
+  key: string;
+  ref: SecretRef;
+  /** Callbacks are checked with it and nothing is sent with it, so no provider gets it, and sending goes without it. */
+  isForCallbacks: boolean;
+}
+
+/** What callbacks alone are checked with. An app secret is that for the sandbox, where calls need no proof of it. */
+const CALLBACK_SECRETS: Partial<Record<ProviderName, readonly string[]>> = {
+  cams: ['callbackToken'],
+  sandbox: ['appSecret'],
+};
+
+export function secretRefs(account: AccountConfig): NamedSecret[] {
+  const forCallbacks = CALLBACK_SECRETS[account.provider] ?? [];
   return Object.entries(account).flatMap(([key, value]: [string, unknown]) =>
-    typeof value === 'object' && value !== null ? [{ key, ref: value as SecretRef }] : [],
+    typeof value === 'object' && value !== null
+      ? [{ key, ref: value as SecretRef, isForCallbacks: forCallbacks.includes(key) }]
+      : [],
   );
 }
 

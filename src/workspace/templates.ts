@@ -11,7 +11,21 @@ import { Failure } from '../core/failure.js';
 import { CHANNELS, type Button, type Card, type Channel, type Template } from '../core/template.js';
 import type { BrokenTemplate, TemplateEntry, TemplateLibrary, TemplateListing } from '../ports.js';
 import { suggestion } from './nearest.js';
-import { checkYaml, expecting, oneOf, parseYaml, readText, strict } from './yaml-file.js';
+import {
+  checkYaml,
+  expecting,
+  LANGUAGE,
+  LANGUAGE_CODE,
+  list,
+  LONG,
+  MANY,
+  oneOf,
+  parseYaml,
+  readText,
+  strict,
+  text,
+  VARIABLE,
+} from './yaml-file.js';
 
 /** Below the workspace. */
 export const TEMPLATE_FOLDER = 'templates';
@@ -19,29 +33,10 @@ export const TEMPLATE_FOLDER = 'templates';
 const STARTERS = fileURLToPath(new URL('../../templates/', import.meta.url));
 
 const TEMPLATE_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/;
-const LANGUAGE = /^[a-z]{2,3}(?:_(?:[A-Z]{2}|[A-Z][a-z]{3}|\d{3}))?$/;
-const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
 
 // ---------------------------------------------------------------------------------------------------- the file's shape
 
-/** Bounds far above every channel's limits; those limits, and what is wrong with them, are `checkTemplate`'s business. */
-const LONG = 10_000;
-const MANY = 100;
-
-function text(what: string, max = LONG): z.ZodType<string> {
-  return z
-    .string({
-      error: ({ input }) =>
-        typeof input === 'number' || typeof input === 'boolean'
-          ? `must be ${what}; put it in quotes, so that it stays as written`
-          : expecting(what)({ input }),
-    })
-    .max(max, `must be at most ${max} characters`)
-    .refine((value) => value.trim() !== '', { error: 'must not be empty' });
-}
-
 const NAME = 'a name of letters, digits, hyphens and underscores (at most 100)';
-const LANGUAGE_CODE = 'a language code such as en_US, de_DE or zh_CN';
 
 const variable = strict({
   description: text('a text: what belongs in the column', 500).optional(),
@@ -69,9 +64,6 @@ const button = strict({
   context.addIssue({ code: 'custom', message });
   return z.NEVER;
 });
-
-const list = <T extends z.ZodType>(item: T, what: string): z.ZodArray<T> =>
-  z.array(item, { error: expecting(`a list of ${what}`) }).max(MANY, `must be at most ${MANY} ${what}`);
 
 const card = strict({
   title: text('the title of the card'),
@@ -453,4 +445,7 @@ window:
   hours: 24
   margin: 2m
   openers: { comment: true, visitor_post: true }
+
+# Messages that are sent by themselves stand in flows/, one file each: "pagecast flow check" says whether the rules allow
+# them, and "pagecast listen" sends them.
 `;

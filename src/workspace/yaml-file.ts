@@ -231,3 +231,48 @@ export function quotedText(what: string, pattern: RegExp): z.ZodType<string> {
     })
     .regex(pattern, `must be ${what}`);
 }
+
+/** The longest text of a file, far above the limits of every channel; those limits are the rules' business. */
+export const LONG = 10_000;
+/** The longest list. */
+export const MANY = 100;
+
+/** A text that says something. @param what it is, such as "the title of the card" */
+export function text(what: string, max = LONG): z.ZodType<string> {
+  return z
+    .string({
+      error: ({ input }) =>
+        typeof input === 'number' || typeof input === 'boolean'
+          ? `must be ${what}; put it in quotes, so that it stays as written`
+          : expecting(what)({ input }),
+    })
+    .max(max, `must be at most ${max} characters`)
+    .refine((value) => value.trim() !== '', { error: 'must not be empty' });
+}
+
+/** @param what they are, in the plural */
+export function list<T extends z.ZodType>(item: T, what: string): z.ZodArray<T> {
+  return z.array(item, { error: expecting(`a list of ${what}`) }).max(MANY, `must be at most ${MANY} ${what}`);
+}
+
+const DURATION = 'a duration such as 90s, 10m, 24h or 7d';
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** In milliseconds; may be nothing, such as `0s`. */
+export const duration = z.string({ error: expecting(DURATION) }).transform((written, context): number => {
+  const match = /^(\d{1,5})([smhd])$/.exec(written);
+  if (match) return Number(match[1]) * (UNIT_MS[match[2] ?? ''] ?? 0);
+  context.addIssue({ code: 'custom', message: `must be ${DURATION}` });
+  return z.NEVER;
+});
+
+/** A duration that lasts, though not for more than a year. */
+export const span = duration.refine((ms) => ms > 0 && ms <= 366 * 86_400_000, {
+  error: 'must be longer than nothing and at most 366d',
+});
+
+/** Such as `en_US`. */
+export const LANGUAGE = /^[a-z]{2,3}(?:_(?:[A-Z]{2}|[A-Z][a-z]{3}|\d{3}))?$/;
+export const LANGUAGE_CODE = 'a language code such as en_US, de_DE or zh_CN';
+/** Of a template, and so of a value for it. */
+export const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;

@@ -9,6 +9,7 @@ import type { OpenerEvent, Recurrence } from '../../src/ports.js';
 import { createSheets, DEFAULT_LIMITS } from '../../src/sheets/index.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { failure, FakeProvider, type Script } from '../support/fake-provider.js';
+import { newSingle, queueSingle } from '../support/fixtures-inbound.js';
 import {
   account,
   accountKey,
@@ -140,7 +141,9 @@ describe('attend', () => {
     await readyCampaign(here.store, rows(1));
     here.clock.advance(HOUR);
     const other = here.ledger.as({ name: 'host/77', mayBeAlive: () => true });
-    await other.engine.own(accountKey, here.clock.now());
+    const lease = (await other.engine.own(accountKey, here.clock.now()))!;
+    await readyCampaign(here.store, rows(1), { id: 'under way' }, here.clock.now());
+    await here.store.start(lease, 'under way', here.clock.now());
     expect(await here.look()).toBe(here.clock.now() + 5000);
     expect(here.events.at(-1)).toMatchObject({ kind: 'put_off', error: { code: 'ACCOUNT_BUSY' } });
   });
@@ -179,6 +182,69 @@ describe('attend', () => {
     const users = here.provider.departures.map((one) => one.userId);
     expect(new Set(users).size).toBe(users.length);
     expect((await here.store.summary('c1')).counts).toMatchObject({ sent: users.length, queued: 0, started: 0 });
+  });
+});
+
+describe('single messages', () => {
+  it('are sent before and between the campaigns that are due', async () => {
+    const here = await worker();
+    await readyCampaign(here.store, rows(1), { id: 'first' });
+    await readyCampaign(here.store, rows(1), { id: 'second' }, NOW + 1);
+    here.clock.advance(HOUR);
+    const queue = (n: number) =>
+      queueSingle(here.store, newSingle(`e${n}`, { userId: user(n) }), here.clock.now()).then(() => undefined);
+    await queue(3);
+    await here.look({
+      onEvent: (event) => {
+        here.events.push(event);
+        if (event.kind === 'ended' && event.result.campaign.id === 'first') void queue(2);
+      },
+    });
+    expect(here.provider.departures.map((one) => one.userId)).toEqual([user(3), user(1), user(2), user(1)]);
+    expect(here.kinds()).toEqual(['singles', 'started', 'ended', 'singles', 'started', 'ended']);
+    expect(here.events[0]).toEqual({ kind: 'singles', account: accountKey, settled: 1, stop: null });
+  });
+
+  it('have the account looked at when they may be sent', async () => {
+    const here = await worker();
+    await queueSingle(here.store, newSingle('e1', { notBefore: NOW + 5000 }));
+    expect(await here.look()).toBe(NOW + 5000);
+    here.clock.advance(5000);
+    expect(await here.look()).toBeNull();
+    expect(here.provider.departures).toHaveLength(1);
+  });
+
+  it.each<[string, Script | 'no provider', WorkEvent['kind'][]]>([
+    [
+      'the account may not send',
+      () => ({ outcome: { kind: 'stopped', stop: 'token', error: failure('190') } }),
+      ['singles', 'started', 'ended'],
+    ],
+    ['there is no provider', 'no provider', ['failed', 'put_off']],
+  ])('wait for the next look when %s, and hold up no campaign', async (_, script, kinds) => {
+    const here = await worker(typeof script === 'string' ? undefined : script);
+    if (typeof script === 'string') here.providerFor = () => Promise.reject(new Failure('SECRET_MISSING', 'no token'));
+    await queueSingle(here.store, newSingle('e1', { userId: user(3) }));
+    await readyCampaign(here.store, rows(1));
+    here.clock.advance(HOUR);
+    const next = await attend(here, accountKey, {
+      window: exactWindow,
+      limits: DEFAULT_LIMITS,
+      signal: new AbortController().signal,
+      onEvent: (event) => here.events.push(event),
+    });
+    expect(next).toBe(here.clock.now() + MINUTE);
+    expect(here.kinds()).toEqual(kinds);
+    expect(await here.store.singlesDueAt(accountKey)).not.toBeNull();
+  });
+
+  it('are left to somebody who is at the account', async () => {
+    const here = await worker();
+    await queueSingle(here.store, newSingle('e1'));
+    const other = here.ledger.as({ name: 'host/77', mayBeAlive: () => true });
+    await other.engine.own(accountKey, here.clock.now());
+    expect(await here.look()).toBe(here.clock.now() + 5000);
+    expect(here.provider.departures).toEqual([]);
   });
 });
 
@@ -263,20 +329,5 @@ describe('a recurring send', () => {
     here.clock.advance(HOUR);
     expect(await here.look()).toBeNull();
     expect(await here.store.campaigns()).toEqual([]);
-  });
-});
-
-describe('a single message whose process died', () => {
-  it('is never sent by a worker, and is cancelled once nobody can be at it any more', async () => {
-    const here = await worker();
-    await readyCampaign(here.store, rows(1), { id: 'single', mode: 'interactive' });
-    here.clock.advance(5 * MINUTE);
-    expect(await here.look()).toBe(NOW + 15 * MINUTE);
-    expect(await here.store.campaign('single')).toMatchObject({ state: 'ready' });
-    here.clock.advance(10 * MINUTE);
-    await here.look();
-    expect(await here.store.campaign('single')).toMatchObject({ state: 'cancelled' });
-    expect(await here.store.summary('single')).toMatchObject({ skip: { cancelled: 1 } });
-    expect(here.provider.departures).toEqual([]);
   });
 });

@@ -366,7 +366,7 @@ async function judge({ service, people, ledger, account, way, received }: Trial)
 
   const standings = await store.standings(account, ids, exactWindow);
   const saidSo = all.filter((one) => one.state === 'failed' && one.error?.code === service.optedOut);
-  expect(ids.filter((_, index) => standings[index]?.optedOut)).toEqual(saidSo.map((one) => one.userId));
+  expect(ids.filter((_, index) => standings[index]!.optedOutAt !== null)).toEqual(saidSo.map((one) => one.userId));
 }
 
 /** What of a row does not fit what its person received. */

@@ -17,7 +17,7 @@ const batch = (some: Partial<ReceiptLogBatch>): ReceiptLogBatch => ({
 const receipt = (seq: number, change: Partial<Receipt> = {}): Receipt => ({
   messageId: `t_${seq}`,
   userId: user(seq),
-  campaign: 'c1',
+  row: { campaign: 'c1', seq },
   kind: 'delivered',
   at: NOW,
   error: null,
@@ -51,7 +51,10 @@ describe('importReceipts', () => {
     const report = await imported(
       store,
       batch({ receipts: [receipt(1, { kind: null }), receipt(3, { kind: 'read' })], ignored: { inbound: 2 } }),
-      batch({ receipts: [receipt(1), receipt(9), receipt(2, { campaign: 'c9' })], problems: [problem(4)] }),
+      batch({
+        receipts: [receipt(1), receipt(9), receipt(2, { row: { campaign: 'c9', seq: 2 } })],
+        problems: [problem(4)],
+      }),
       batch({ ignored: { inbound: 1, other_account: 3 } }),
     );
     expect(report).toEqual({
@@ -89,11 +92,11 @@ describe('importReceipts', () => {
   it('leaves out from then on whoever has opted out', async () => {
     const store = await ledger();
     const error = { code: 'twilio:21610', message: '' };
-    const sent = { messageId: 'm_pagecast/c1/3', campaign: null };
+    const sent = { messageId: 'm_pagecast/c1/3', row: null };
     await imported(store, batch({ receipts: [receipt(3, { ...sent, kind: 'undelivered', error })] }));
     expect(await store.standings(accountKey, [user(2), user(3)], exactWindow)).toMatchObject([
-      { optedOut: false },
-      { optedOut: true },
+      { optedOutAt: null },
+      { optedOutAt: NOW },
     ]);
   });
 

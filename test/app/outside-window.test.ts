@@ -179,7 +179,6 @@ describe('a plan with a registered template for those outside', () => {
         account,
         template,
         outside: notice,
-        mode: 'bulk',
         source: { kind: 'sheet', path, limits: DEFAULT_LIMITS },
         window: exactWindow,
         pace: 35,

@@ -63,7 +63,6 @@ function request(source: string | PlanRequest['source'], change: Partial<PlanReq
     account,
     template,
     outside: null,
-    mode: 'bulk',
     source: typeof source === 'string' ? { kind: 'sheet', path: source, limits: DEFAULT_LIMITS } : source,
     window: exactWindow,
     pace: 35,

@@ -10,8 +10,9 @@ import {
   type ReconcileWorld,
   type Unsettled,
 } from '../../src/app/reconcile.js';
+import { sendSingles } from '../../src/app/send-singles.js';
 import type { Template } from '../../src/core/template.js';
-import type { Clock, Lookup, NewCampaign, ShownMessage } from '../../src/ports.js';
+import type { Clock, Echo, Lookup, NewCampaign, ShownMessage } from '../../src/ports.js';
 import { openProvider } from '../../src/providers/index.js';
 import type { SeedInput } from '../../src/sandbox/seed.js';
 import { startSandbox } from '../../src/sandbox/server.js';
@@ -42,6 +43,7 @@ import {
   template,
   user,
 } from '../support/fixtures.js';
+import { newSingle, queueSingle } from '../support/fixtures-inbound.js';
 import { run, stage, wrote, type Stage } from '../support/fixtures-run.js';
 import { machineClock } from '../support/provider-contract.js';
 import { seededRandom } from '../support/sandbox-harness.js';
@@ -60,6 +62,19 @@ async function after(people: number, script: Script, change: Partial<NewCampaign
   world.clock.advance(HOUR);
   return world;
 }
+
+/** A campaign of so many people whose process died an hour ago, with all messages under way. */
+async function leftUnderWay(people: number): Promise<Stage> {
+  const world = await stage(people);
+  const lease = (await world.engine.own(accountKey, NOW))!;
+  await world.store.start(lease, 'c1', NOW);
+  const started = starting(...rows(people).map(({ seq }) => seq));
+  await world.store.record(lease, 'c1', { settled: [], skipped: [], started }, NOW);
+  world.clock.advance(HOUR);
+  return { ...world, ...world.ledger.as(successor) };
+}
+
+const echo = (seq: number): Echo => ({ campaign: 'c1', seq, messageId: `m_echo${seq}` });
 
 function look(world: ReconcileWorld, change: Partial<ReconcileRequest> = {}): Promise<ReconcileResult> {
   return reconcile(world, {
@@ -125,19 +140,56 @@ describe('reconcile', () => {
     expect(world.provider.looks).toMatchObject([{ userId: user(2), since: row!.startedAt! - 5 * MINUTE }]);
   });
 
-  it('takes an echo for an answer, and looks no further', async () => {
-    const world = await stage(2, () => ({ back: 60_000 }));
-    const running = run(world);
-    world.clock.at(NOW + 100, async () => {
-      await world.store.recordEchoes(accountKey, [{ campaign: 'c1', seq: 1, messageId: 'm_echo' }], NOW);
+  it('tells what a dead run left under way and its echo settles, and looks for the others only', async () => {
+    const heir = await leftUnderWay(3);
+    await heir.store.recordEchoes(accountKey, [echo(1)], NOW);
+    let outlook: Outlook | null = null;
+    const result = await look(heir, { minAgeMs: 0, onBegin: (told) => (outlook = told) });
+    expect(outlook).toEqual({ unknown: 3, echoed: 1, lookups: 2, lookupsMs: 2000 });
+    expect(result).toMatchObject({ unknown: 3, sent: { echo: 1, conversation: 0 }, queued: 2, stays: {}, left: 0 });
+    expect(heir.provider.looks.map(({ userId }) => userId)).toEqual([user(2), user(3)]);
+    expect(await collect(heir.store.messages({ userId: user(1) }))).toMatchObject([{ messageId: 'm_echo1' }]);
+  });
+
+  it('looks for nobody whose echo comes meanwhile, and tells them as well', async () => {
+    const world = await after(4, () => lost);
+    world.provider.show = (shown, userId, since, nth) => {
+      if (nth === 2) void world.store.recordEchoes(accountKey, [echo(3), echo(4)], world.clock.now());
+      return shows()(shown, userId, since, nth);
+    };
+    const result = await look(world);
+    expect(result).toMatchObject({ unknown: 4, sent: { echo: 2, conversation: 0 }, queued: 2, stays: {}, left: 0 });
+    expect(world.provider.looks).toHaveLength(2);
+    expect(await states(world)).toEqual(['queued', 'queued', 'sent', 'sent']);
+  });
+
+  it('tells those whose echo came before their turn from those that never had one', async () => {
+    const world = await after(4, () => lost);
+    const interrupt = new AbortController();
+    world.provider.show = (shown, userId, since, nth) => {
+      void world.store.recordEchoes(accountKey, [echo(4)], world.clock.now());
+      interrupt.abort();
+      return shows()(shown, userId, since, nth);
+    };
+    expect(await look(world, { signal: interrupt.signal })).toMatchObject({
+      ...{ unknown: 4, sent: { echo: 1, conversation: 0 }, queued: 1, stays: { not_reached: 2 }, left: 2 },
+      end: { kind: 'interrupted' },
     });
-    await running;
-    world.ledger.sql(`UPDATE messages SET state = 'unknown', message_id = NULL WHERE seq = 1`);
-    const told: number[] = [];
-    const result = await look(world, { onProgress: ({ sent: { echo } }) => told.push(echo) });
-    expect(result).toMatchObject({ unknown: 1, sent: { echo: 1, conversation: 0 }, left: 0 });
-    expect([told, world.provider.looks]).toEqual([[1], []]);
-    expect(await collect(world.store.messages({ userId: user(1) }))).toMatchObject([{ messageId: 'm_echo' }]);
+  });
+
+  it('counts as settled by echoes nothing that somebody settled before the account was free', async () => {
+    const world = await stage(2, () => ({ back: 60_000 }));
+    const other = world.ledger.as({ name: 'host/3', mayBeAlive: () => true });
+    await world.store.recordOpeners(accountKey, [wrote(user(1), NOW)]);
+    const { campaign, seq } = await queueSingle(world.store, newSingle('e1'));
+    const lease = (await other.engine.own(accountKey, NOW))!;
+    await other.store.record(lease, campaign, { settled: [], skipped: [], started: starting(seq) }, NOW);
+    world.clock.at(NOW + 5000, async () => {
+      const settled = [{ seq, state: 'sent', messageId: 'm_1' }] as const;
+      await other.store.record(lease, campaign, { settled, skipped: [], started: [] }, NOW);
+      await other.engine.release(lease, NOW, 0);
+    });
+    expect(await look(world, { campaign })).toMatchObject({ unknown: 0, sent: { echo: 0 }, left: 0 });
   });
 
   it('has nothing to do where nothing is unknown', async () => {
@@ -201,11 +253,11 @@ describe('what stays unknown', () => {
   });
 
   it('is every row where conversations cannot be read, but for those with echoes', async () => {
-    const world = await after(3, () => arrived);
-    world.ledger.sql(`INSERT INTO echoes (campaign, seq, message_id, at) VALUES (1, 2, 'm_echo', 0)`);
-    const provider = new FakeProvider(world.clock);
+    const heir = await leftUnderWay(3);
+    await heir.store.recordEchoes(accountKey, [echo(2)], NOW);
+    const provider = new FakeProvider(heir.clock);
     Object.assign(provider, { capabilities: { registeredTemplates: true, lookup: false } });
-    const result = await look({ ...world, provider });
+    const result = await look({ ...heir, provider });
     expect(result).toMatchObject({ sent: { echo: 1 }, stays: { no_lookup: 2 }, left: 2, end: null });
     expect(provider.looks).toEqual([]);
   });
@@ -222,13 +274,8 @@ describe('what stays unknown', () => {
   });
 
   it('counts its age from when it became unknown: until then the message could still leave', async () => {
-    const world = await stage(2);
-    const lease = (await world.engine.own(accountKey, NOW))!;
-    await world.store.start(lease, 'c1', NOW);
-    await world.store.record(lease, 'c1', { settled: [], skipped: [], started: starting(1) }, NOW);
-    world.clock.advance(HOUR);
-    // The process is gone, and its row is an hour old.
-    const heir = { ...world, ...world.ledger.as(successor) };
+    // Its row is an hour old.
+    const heir = await leftUnderWay(1);
     expect(await look(heir)).toMatchObject({ unknown: 1, stays: { too_recent: 1 } });
     expect(await look(heir, { minAgeMs: 0 })).toMatchObject({ unknown: 1, queued: 1 });
   });
@@ -412,16 +459,61 @@ describe('an end before the end', () => {
   });
 });
 
+describe('single messages', () => {
+  const OTHER = 'Hi Bob, order B-1 leaves today.';
+
+  /** Three whose answers were lost, of which the second and third are for one person. */
+  async function lostAnswers(): Promise<{ world: Stage; campaign: string }> {
+    const world = await stage(0, ({ userId }) => (userId === user(1) ? lost : arrived));
+    await world.store.recordOpeners(accountKey, [wrote(user(1), NOW), wrote(user(2), NOW)]);
+    const marks = [
+      await queueSingle(world.store, newSingle('e1')),
+      await queueSingle(world.store, newSingle('e2', { userId: user(2) })),
+      await queueSingle(world.store, newSingle('e3', { userId: user(2), values: ['Bob', 'B-1'] })),
+    ];
+    await sendSingles({ ...world, window: exactWindow }, accountKey, new AbortController().signal);
+    world.clock.advance(HOUR);
+    return { world, campaign: marks[0]!.campaign };
+  }
+
+  it('are settled by their conversations; what was surely not sent is left out, as nobody waits for it', async () => {
+    const { world, campaign } = await lostAnswers();
+    expect(await states(world, campaign)).toEqual(['unknown', 'unknown', 'unknown']);
+    expect(await look(world, { campaign })).toMatchObject({
+      unknown: 3,
+      sent: { echo: 0, conversation: 2 },
+      queued: 1,
+      left: 0,
+      campaign: { state: 'continuous' },
+    });
+    expect(await collect(world.store.messages({ campaign }))).toMatchObject([
+      { state: 'skipped', reason: 'cancelled' },
+      { state: 'sent', messageId: `m_pagecast/${campaign}/2` },
+      { state: 'sent', messageId: `m_pagecast/${campaign}/3` },
+    ]);
+    expect(world.provider.threads.get(user(2))).toMatchObject([{}, { text: OTHER }]);
+    expect(await world.store.singlesDueAt(accountKey)).toBeNull();
+  });
+
+  it('are settled by their echoes', async () => {
+    const { world, campaign } = await lostAnswers();
+    await world.store.recordEchoes(accountKey, [{ campaign, seq: 3, messageId: 'm3' }], world.clock.now());
+    expect(await states(world, campaign)).toEqual(['unknown', 'unknown', 'sent']);
+    expect(await look(world, { campaign })).toMatchObject({ unknown: 2, sent: { conversation: 1 }, queued: 1 });
+  });
+});
+
 describe('the account', () => {
   it('is owned meanwhile, is let go of at the end, and rests as long as the last run asked for', async () => {
     const world = await after(2, () => arrived);
     const before = (await world.engine.own(accountKey, world.clock.now()))!;
+    await readyCampaign(world.store, rows(1), { id: 'c2' });
+    await world.store.start(before, 'c2', world.clock.now());
     expect(await failureOf(look(world))).toBe('ACCOUNT_BUSY');
-    await world.engine.release(before, world.clock.now() + 5000);
-    const { freeAt } = (await world.engine.own(accountKey, world.clock.now()))!;
-    await world.engine.release({ ...before, fence: before.fence + 1 }, 0);
+    const freeAt = world.clock.now() + 5000;
+    await world.engine.release(before, freeAt, 7);
     await look(world);
-    expect(await world.engine.own(accountKey, world.clock.now())).toMatchObject({ freeAt });
+    expect(await world.engine.own(accountKey, world.clock.now())).toMatchObject({ freeAt, taken: 7 });
   });
 
   it('stays owned while a call hangs for longer than a lease lasts', async () => {

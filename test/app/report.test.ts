@@ -115,7 +115,7 @@ describe('the report of a campaign', () => {
     const store = await sentAt([0, 0, 0, 0, 0, 0]);
     expect((await reportCampaign(store, 'c1')).receipts).toBeNull();
     const told = (seq: number, kind: ReceiptKind, code?: string): Receipt => ({
-      ...{ messageId: 'any', userId: user(seq), campaign: 'c1', kind, at: NOW },
+      ...{ messageId: 'any', userId: user(seq), row: { campaign: 'c1', seq }, kind, at: NOW },
       error: code === undefined ? null : { code, message: '' },
     });
     const receipts = [

@@ -75,11 +75,14 @@ describe('planRetry', () => {
     expect(rows).toEqual([{ seq: 1, closesAt: null, from: 'skipped' }]);
   });
 
-  it.each(['ready', 'running', 'paused', 'stopped'] as const)('refuses a campaign that is %s', async (state) => {
-    const { store } = await finished();
-    const campaign = { ...(await store.campaign('c1'))!, state };
-    expect(await failureOf(planRetry(store, campaign, 'failed', exactWindow, NOW))).toBe('CAMPAIGN_STATE');
-  });
+  it.each(['ready', 'running', 'paused', 'stopped', 'continuous'] as const)(
+    'refuses a campaign that is %s',
+    async (state) => {
+      const { store } = await finished();
+      const campaign = { ...(await store.campaign('c1'))!, state };
+      expect(await failureOf(planRetry(store, campaign, 'failed', exactWindow, NOW))).toBe('CAMPAIGN_STATE');
+    },
+  );
 
   it.each<[RetryableState, number]>([
     ['failed', 1],

@@ -4,7 +4,8 @@ import type { Progress, RunResult, RunWorld } from '../../src/app/run.js';
 import { MAX_ATTEMPTS, type Outcome, type RowState } from '../../src/core/delivery.js';
 import { Failure } from '../../src/core/failure.js';
 import { closesAt, DEFAULT_WINDOW } from '../../src/core/window.js';
-import type { Engine, MessageRow, RunStep, Store } from '../../src/ports.js';
+import type { MessageRow, RunStep, Store } from '../../src/ports.js';
+import { dyingAfter, failingAt, gone } from '../support/broken-world.js';
 import {
   failure,
   mostWithin,
@@ -465,7 +466,7 @@ describe('the pace', () => {
 
   it('is kept when a run takes over from one that died', async () => {
     const world = await stage(6, quick, { pace: 2 });
-    await expect(run(dyingAfter(world, 16, 'before'))).rejects.toThrow('the machine is gone');
+    await expect(run(dyingAfter(world, 24, 'before'))).rejects.toThrow('the machine is gone');
     const before = world.provider.departures.length;
     expect(before).toBeGreaterThanOrEqual(2);
     const { store, engine } = world.ledger.as(successor);
@@ -490,7 +491,7 @@ describe('the pace', () => {
   it('waits for at most a minute for what an owner from the future asks for', async () => {
     const world = await stage(3);
     // Whoever had the account last believed it to be tomorrow.
-    await world.engine.release((await world.engine.own(accountKey, NOW))!, NOW + DAY);
+    await world.engine.release((await world.engine.own(accountKey, NOW))!, NOW + DAY, Infinity);
     expect(await run(world)).toMatchObject({ end: 'finished' });
     expect(times(world.provider.departures, user(1))[0]).toBeGreaterThanOrEqual(59_000);
     expect(times(world.provider.departures, user(1))[0]).toBeLessThanOrEqual(60_001);
@@ -685,44 +686,6 @@ describe('two at once', () => {
 });
 
 // ---------------------------------------------------------------------------------------------------- crashes
-
-const gone = new Error('the machine is gone');
-
-/** Every operation of a store and an engine, counted, with something to do at each. */
-function watched<T extends object>(port: T, around: (work: () => Promise<unknown>) => Promise<unknown>): T {
-  return new Proxy(port, {
-    get(target, name) {
-      const member = Reflect.get(target, name) as unknown;
-      if (typeof member !== 'function') return member;
-      const call = (...args: unknown[]): unknown => Reflect.apply(member, target, args);
-      return name === 'messages' ? call : (...args: unknown[]) => around(() => call(...args) as Promise<unknown>);
-    },
-  });
-}
-
-/** From the kth operation on nothing works any more; that one still reaches the disk if it dies `after`. */
-function dyingAfter(world: Stage, k: number, moment: 'before' | 'after'): RunWorld {
-  let count = 0;
-  const around = async (work: () => Promise<unknown>): Promise<unknown> => {
-    count += 1;
-    if (count < k) return work();
-    if (count === k && moment === 'after') await work();
-    throw gone;
-  };
-  return { ...world, store: watched<Store>(world.store, around), engine: watched<Engine>(world.engine, around) };
-}
-
-/** The kth operation fails, and only that one: a disk that is full for a moment. */
-function failingAt(world: Stage, k: number, moment: 'before' | 'after'): RunWorld {
-  let count = 0;
-  const around = async (work: () => Promise<unknown>): Promise<unknown> => {
-    count += 1;
-    if (count !== k) return work();
-    if (moment === 'after') await work();
-    throw new Failure('STORE_FULL', 'the disk is full');
-  };
-  return { ...world, store: watched<Store>(world.store, around), engine: watched<Engine>(world.engine, around) };
-}
 
 /** Some are refused, some are tried again, some take long. */
 const mixed: Script = ({ userId }, nth) => {

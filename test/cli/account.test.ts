@@ -95,15 +95,21 @@ describe('account add, from flags', () => {
         'env:A',
         '--access-key-secret',
         'env:B',
+        '--callback-token',
+        'env:C',
       ],
-      `channel: messenger\n    id: "${PAGE_ID}"\n    spaceId: cams-8c8x\n    accessKeyId: env:A\n    accessKeySecret: env:B`,
+      `channel: messenger\n    id: "${PAGE_ID}"\n    spaceId: cams-8c8x\n    accessKeyId: env:A\n    accessKeySecret: env:B\n    callbackToken: env:C`,
     ],
     [
       'twilio',
       ['--id', '+15550001111', '--account-sid', 'env:A', '--auth-token', 'env:B'],
       `channel: sms\n    id: "+15550001111"\n    accountSid: env:A\n    authToken: env:B`,
     ],
-    ['sandbox', ['--channel', 'messenger', '--id', PAGE_ID], `channel: messenger\n    id: "${PAGE_ID}"`],
+    [
+      'sandbox',
+      ['--channel', 'messenger', '--id', PAGE_ID, '--app-secret', 'env:S'],
+      `channel: messenger\n    id: "${PAGE_ID}"\n    appSecret: env:S`,
+    ],
   ])('%s', async (provider, flags, entry) => {
     const { status, stdout, stderr } = await account(['add', 'acme', '--provider', provider, ...flags]);
     expect(status, stderr).toBe(0);
@@ -200,7 +206,8 @@ describe('account add, from flags', () => {
     expect(nowhere.status).toBe(2);
   });
 
-  it.each(['--token', '--app-secret', '--access-key-id', '--access-key-secret', '--account-sid', '--auth-token'])(
+  const places = ['--token', '--app-secret', '--access-key-id', '--access-key-secret', '--callback-token'];
+  it.each([...places, '--account-sid', '--auth-token'])(
     'takes no secret as %s, and does not repeat it',
     async (flag) => {
       for (const given of [TOKEN, `env:${TOKEN}`, `file:${SECRET}`, SECRET, 'hunter2']) {

@@ -88,7 +88,7 @@ async function scene(
       await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(...seqs) }, clock.now());
       const settled = seqs.map((seq): Settlement => ({ seq, state: 'sent', messageId: `m${seq}` }));
       await store.record(lease, 'c1', { settled, skipped: [], started: [] }, clock.now());
-      await engine.release(lease, 0);
+      await engine.release(lease, 0, 0);
     };
     each.forEach((count, second) => clock.at(from + second * 1000, () => settle(count)));
     if (end === 'gone') return;
@@ -96,7 +96,7 @@ async function scene(
       const lease = (await engine.own(accountKey, clock.now()))!;
       const stop = { cause: end as StopCause, error: failure('190'), at: clock.now() };
       await store.conclude(lease, 'c1', end === 'finished' ? { state: end } : { state: 'stopped', stop }, clock.now());
-      await engine.release(lease, 0);
+      await engine.release(lease, 0, 0);
     });
   };
   return { ledger, store, clock, terminal, out, err, watch, sends };

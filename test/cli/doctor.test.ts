@@ -1,5 +1,8 @@
 /** `pagecast doctor`: one look at everything, and the services asked where they can be. */
-import { beforeEach, describe, expect, it } from 'vitest';
+import { mkdir } from 'node:fs/promises';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { openStore } from '../../src/stores/open.js';
+import { heardDelivery } from '../support/fixtures-inbound.js';
 import { inside, type Inside } from '../support/process-inside.js';
 import { testSandbox } from '../support/sandbox-harness.js';
 import { testWorkspace, type TestWorkspace } from '../support/workspace.js';
@@ -33,6 +36,9 @@ async function platform(token = TOKEN): Promise<string> {
 
 const states = ({ json }: Inside<Report>): Record<string, string> =>
   Object.fromEntries(json.checks.map(({ name, state }) => [name, state]));
+
+const check = ({ json }: Inside<Report>, name: string): Report['checks'][number] | undefined =>
+  json.checks.find((one) => one.name === name);
 
 describe('doctor', () => {
   it('finds nothing wrong with a new workspace, and starts no sandbox for it', async () => {
@@ -93,6 +99,68 @@ describe('doctor', () => {
     expect(status).toBe(4);
     expect(stdout).toMatch(/^ok {3}workspace: /m);
     expect(stdout).toMatch(/^FAIL account acme, token: .*\n {5}Make a new access token/m);
+  });
+
+  it('tells of flows that are not run', async () => {
+    await mkdir(workspace.path('flows'));
+    await workspace.write(
+      'flows/hi.yaml',
+      'type: auto-reply\ntrigger: { keyword: [hi] }\nfrom: sandbox\ntext: Hello\n',
+    );
+    const usable = await doctor();
+    expect([usable.status, states(usable)['flows'], check(usable, 'flows')?.detail]).toEqual([0, 'ok', '1 usable']);
+    await workspace.write(
+      'flows/hi.yaml',
+      'type: automation\ntrigger: { keyword: [hi] }\nfrom: sandbox\ntext: Hello\n',
+    );
+    const faulty = await doctor();
+    expect(faulty.status).toBe(2);
+    expect(check(faulty, 'flows')).toMatchObject({
+      state: 'failed',
+      detail: 'hi has faults and is not run.',
+      hint: 'See them: pagecast flow check',
+    });
+    await workspace.write('flows/hi.yaml', 'type: nothing\n');
+    expect(check(await doctor(), 'flows')?.detail).toContain('hi.yaml, line 1');
+  });
+
+  it('says what callbacks need, but only where something is listened to', async () => {
+    const account = `accounts:\n  acme: { provider: graph, channel: messenger, id: "${PAGE_ID}", token: env:T }\n`;
+    await workspace.write('pagecast.yaml', account);
+    expect(states(await doctor('--offline'))).not.toHaveProperty('account acme, callbacks');
+    await workspace.write('pagecast.yaml', `${account}listen: { verifyToken: env:V }\n`);
+    const open = await doctor('--offline');
+    expect([open.status, states(open)]).toMatchObject([
+      2,
+      { 'account acme': 'ok', 'account acme, callbacks': 'failed' },
+    ]);
+    expect(check(open, 'account acme, callbacks')?.hint).toContain('--app-secret env:NAME');
+  });
+
+  it('tells of callbacks that nobody hears, and ends with 7 when they have waited for long', async () => {
+    await doctor();
+    const holder = { name: 'elsewhere/1', mayBeAlive: () => true };
+    const { store } = await openStore(`sqlite:${workspace.path('.pagecast/pagecast.db')}`, workspace.folder, holder);
+    onTestFinished(() => store.close());
+    const delivery = { service: 'meta' as const, accounts: [], body: '{}' };
+    await store.receive([{ ...delivery, receivedAt: Date.now() }]);
+    const fresh = await doctor();
+    expect([fresh.status, states(fresh)['callbacks that wait']]).toEqual([0, 'unknown']);
+    await store.hear(
+      (await store.received(1)).map((one) => heardDelivery(one, {})),
+      Date.now(),
+    );
+    await store.receive([
+      { ...delivery, receivedAt: Date.now() - 120_000 },
+      { ...delivery, receivedAt: Date.now() },
+    ]);
+    const late = await doctor();
+    expect([late.status, late.json.ok]).toEqual([7, false]);
+    expect(check(late, 'callbacks that wait')).toMatchObject({
+      state: 'failed',
+      detail: expect.stringMatching(/^2 callbacks wait to be heard; the oldest came 20/) as string,
+      hint: expect.stringContaining('pagecast listen') as string,
+    });
   });
 
   it('looks no further when the configuration cannot be read', async () => {

@@ -134,6 +134,8 @@ function result(
   const campaign: Campaign = {
     ...newCampaign('c20261121-4f9ak'),
     state: 'finished',
+    mode: 'bulk',
+    flow: null,
     key: null,
     occurrence: null,
     budget: { count: 10, share: 0.1 },

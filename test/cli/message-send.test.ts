@@ -10,9 +10,8 @@ const STRANGER = personId(2);
 let workspace: TestWorkspace;
 const atEnd = sharedEnd();
 beforeAll(async () => {
-  // Without a limit there is no rest between two runs on the account.
   workspace = await testWorkspace(
-    'accounts:\n  sandbox: { provider: sandbox, channel: messenger, id: "100000000000001", pace: unlimited }\n',
+    'accounts:\n  sandbox: { provider: sandbox, channel: messenger, id: "100000000000001" }\n',
     atEnd,
   );
   const hoursAgo = (hours: number): string => new Date(Date.now() - hours * 3_600_000).toISOString();
@@ -95,12 +94,26 @@ describe('message send', () => {
   });
 
   it('keeps what it did in the list of messages, and out of that of campaigns', async () => {
-    const { json } = await send<{ campaign: string }>(INSIDE, '--text', 'Hello again');
-    const list = await inside<{ campaign: string; state: string }[]>(workspace, [
+    const { json } = await send<{ campaign: string; messageId: string }>(INSIDE, '--text', 'Hello again');
+    const list = await inside<{ message_id: string }[]>(workspace, [
       ...['message', 'list', '--campaign', json.campaign, '--json'],
     ]);
-    expect(list.json).toMatchObject([{ state: 'sent', user_id: INSIDE }]);
+    const listed = list.json.filter((one) => one.message_id === json.messageId);
+    expect(listed).toMatchObject([{ state: 'sent', user_id: INSIDE, mode: 'interactive' }]);
     expect((await inside(workspace, ['campaign', 'list'])).stdout).not.toContain(json.campaign);
+  });
+
+  it('refuses who has opted out, until they write again', async () => {
+    const person = personId(3);
+    const wroteNow = async (): Promise<void> => {
+      await workspace.write('wrote.csv', `user_id,opened_at\n${person},${new Date().toISOString()}\n`);
+      await inside(workspace, ['window', 'import', 'wrote.csv']);
+    };
+    await wroteNow();
+    await inside(workspace, ['optout', 'add', person, '--account', 'sandbox']);
+    expect(await send(person, '--text', 'Hello')).toMatchObject({ status: 6, error: { code: 'POLICY_FORBIDS' } });
+    await wroteNow();
+    expect(await send(person, '--text', 'Hello')).toMatchObject({ status: 0, json: { to: person, state: 'sent' } });
   });
 
   it('says it in words', async () => {

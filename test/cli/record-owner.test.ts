@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { SqliteDatabase } from '../../src/stores/sqlite-database.js';
 import { SqliteEngine } from '../../src/stores/sqlite-engine.js';
-import { living } from '../support/fixtures.js';
+import { SqliteStore } from '../../src/stores/sqlite.js';
+import { living, readyCampaign } from '../support/fixtures.js';
 import { inside, type Inside } from '../support/process-inside.js';
 import { TwilioServer } from '../support/twilio-server.js';
 import { sharedEnd, testWorkspace, type TestWorkspace } from '../support/workspace.js';
@@ -50,15 +51,20 @@ function senders(...people: number[]): (string[] | undefined)[] {
   return people.map((n) => twilio.received.get(phone(n))?.map(({ from }) => from));
 }
 
-/** While another process sends from a number. */
+let busy = 0;
+/** While another process runs a campaign from a number. */
 async function whileBusy<T>(number: string, work: () => Promise<T>): Promise<T> {
   const file = new SqliteDatabase(workspace.path('.pagecast/pagecast.db'));
-  const engine = new SqliteEngine(file, living);
-  const lease = await engine.own(`sms/${number}`, Date.now());
+  const [store, engine] = [new SqliteStore(file), new SqliteEngine(file, living)];
+  const lease = (await engine.own(`sms/${number}`, Date.now()))!;
+  busy += 1;
+  const campaign = await readyCampaign(store, [], { id: `busy${busy}`, account: `sms/${number}` }, Date.now());
+  await store.start(lease, campaign, Date.now());
   try {
     return await work();
   } finally {
-    await engine.release(lease!, Date.now());
+    await store.conclude(lease, campaign, { state: 'finished' }, Date.now());
+    await engine.release(lease, Date.now(), 0);
     file.connection.close();
   }
 }

@@ -42,6 +42,7 @@ function sample(change: Partial<CampaignReport> = {}, source = 'people.xlsx'): C
       state: 'finished',
       timing: { sendAt: NOW, expiresAt: NOW + HOUR, zone: 'Europe/Berlin' },
       mode: 'bulk',
+      flow: null,
       outside: null,
       key: null,
       occurrence: null,

@@ -90,6 +90,30 @@ describe('window', () => {
     expect(wrong.stderr).toContain('pagecast message import-receipts receipts.json --account sandbox');
   });
 
+  it('tells what opened somebody’s window, when it shuts, and whether they have opted out', async () => {
+    const user = personId(30);
+    const openedAt = Date.now() - 3_600_000;
+    const rows = [
+      `${user},${new Date(openedAt - 60_000).toISOString()},message`,
+      `${user},${new Date(openedAt).toISOString()},reaction`,
+    ];
+    await workspace.write('windows.csv', ['user_id,opened_at,opener', ...rows].join('\n'));
+    await inside(workspace, ['window', 'import', 'windows.csv']);
+    const { stdout } = await inside(workspace, ['window', 'show', user]);
+    expect(stdout).toMatch(/^open for another 22 h .*, until 20.*; opened by reaction at 20.*\nOPENER/);
+    const { json } = await inside(workspace, ['window', 'show', user, '--json']);
+    const closesAt = openedAt + 24 * 3_600_000 - 120_000;
+    expect(json).toMatchObject({ state: 'open', opener: 'reaction', openedAt, closesAt, optedOutAt: null });
+
+    await inside(workspace, ['optout', 'add', user]);
+    const out = await inside(workspace, ['window', 'show', user]);
+    expect(out.stdout).toMatch(/^opted out since 20.*: only what they have written since then may be answered$/m);
+    const since = expect.any(Number) as number;
+    expect((await inside(workspace, ['window', 'show', user, '--json'])).json).toMatchObject({ optedOutAt: since });
+    const unknown = await inside(workspace, ['window', 'show', personId(31), '--json']);
+    expect(unknown.json).toMatchObject({ state: 'unknown', opener: null, openedAt: null, closesAt: null });
+  });
+
   it('blames no line for a file that holds nothing', async () => {
     await workspace.write('empty.csv', '');
     const { status, stderr } = await inside(workspace, ['window', 'import', 'empty.csv']);
@@ -106,9 +130,9 @@ describe('message list', () => {
       return (await readFile(workspace.path(file), 'utf8')).trim().split('\r\n');
     };
     const [header, row] = await table('one.csv', '--campaign', campaign);
-    expect(header).toMatch(/,settled,name,order_no,date$/);
+    expect(header).toMatch(/,settled,mode,flow,name,order_no,date$/);
     expect(row).toMatch(/,Ann,A-1,1 Dec$/);
-    expect((await table('all.csv'))[0]).toMatch(/,settled,values$/);
+    expect((await table('all.csv'))[0]).toMatch(/,settled,mode,flow,values$/);
     const again = await inside(workspace, ['message', 'list', '--csv', 'all.csv', '--json']);
     expect(again.error).toMatchObject({ code: 'FILE_EXISTS', hint: expect.stringContaining('--force') as string });
   });

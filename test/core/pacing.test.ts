@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Pacer } from '../../src/core/pacing.js';
+import { Pacer, type Handover } from '../../src/core/pacing.js';
 import { mostWithin } from '../support/fake-provider.js';
 import { fixedRandom, NOW } from '../support/fixtures.js';
 
@@ -41,6 +41,7 @@ function send(pacer: Pacer, start: number, trips: readonly Trip[]): { left: numb
     }
     if (turns === 0) now = Math.max(now, Math.min(Math.ceil(pacer.nextAt()), ...events.map((one) => one.at)));
   }
+  for (const { tell } of events.sort((a, b) => a.at - b.at)) tell();
   return { left, arrived, end: Math.max(now, ...events.map((one) => one.at)) };
 }
 
@@ -75,15 +76,81 @@ describe('Pacer', () => {
     );
   });
 
-  it('holds the pace from one run to the next', () => {
-    fc.assert(
-      fc.property(pace, trips(80), trips(80), (limit, some, others) => {
-        const before = new Pacer(limit, NOW);
-        const first = send(before, NOW, some);
-        const second = send(new Pacer(limit, before.freeAt(first.end)), first.end, others);
-        expect(mostWithin([...first.arrived, ...second.arrived], 1000)).toBeLessThanOrEqual(limit);
-      }),
-    );
+  describe('from one owner to the next', () => {
+    /** How long after the owner before it one comes, what it sends, and whether it dies without a word. */
+    const owner = fc.record({
+      gap: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 1500 })),
+      sends: fc.oneof({ weight: 2, arbitrary: fc.constant([onTime]) }, fc.constant([]), trips(80)),
+      dies: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, fc.constant(true)),
+    });
+
+    it.each<[string, (most: number, nth: number) => number]>([
+      ['the same pace', (most) => most],
+      ['another pace each time', (most, nth) => Math.max(1, Math.floor(most / (1 + (nth % 3))))],
+    ])('lets no second hold more arrivals than the pace, whoever comes when, with %s', (_, paceOf) => {
+      fc.assert(
+        fc.property(pace, fc.array(owner, { minLength: 2, maxLength: 12 }), (limit, owners) => {
+          let now = NOW;
+          let before: Handover = { freeAt: -Infinity, taken: 0 };
+          const all: number[] = [];
+          owners.forEach(({ gap, sends, dies }, nth) => {
+            now += gap;
+            const pacer = new Pacer(paceOf(limit, nth), now, before);
+            const { arrived, end } = send(pacer, now, sends);
+            all.push(...arrived);
+            now = end;
+            before = dies ? { freeAt: now + 1250, taken: Infinity } : pacer.handover(now);
+          });
+          expect(mostWithin(all, 1000)).toBeLessThanOrEqual(limit);
+        }),
+        { numRuns: 200 },
+      );
+    });
+
+    it('holds nobody up who sends the first message after another', () => {
+      const first = new Pacer(35, NOW);
+      const { end } = send(first, NOW, [onTime]);
+      const second = new Pacer(35, end, first.handover(end));
+      expect(second.available(end, 9)).toBe(1);
+      expect(first.handover(end)).toEqual({ freeAt: end + 1000 + 4, taken: 1 });
+    });
+
+    it.each([
+      ['as many as may be', 35, NOW + 1000],
+      ['more than that', 900, NOW + 1000],
+      ['nobody knows how many', Infinity, NOW + 1000],
+      ['all but one', 34, NOW],
+      ['none', 0, NOW],
+    ])('waits when %s still count', (_, taken, at) => {
+      const pacer = new Pacer(35, NOW, { freeAt: NOW + 1000, taken });
+      const places = Math.max(0, Math.min(35, 35 - taken));
+      const { left } = send(pacer, NOW, steady(places + 1));
+      expect(left[0]).toBe(at);
+      expect(left.at(-1)).toBeGreaterThanOrEqual(NOW + 1000);
+    });
+
+    it.each([35, Infinity])('hands on what was handed to it while it counts, at %d/s', (limit) => {
+      const before = { freeAt: NOW + 1000, taken: 20 };
+      const pacer = new Pacer(limit, NOW, before);
+      expect(pacer.handover(NOW + 999)).toEqual(before);
+      expect(pacer.handover(NOW + 1000)).toEqual({ freeAt: NOW + 1000, taken: 0 });
+    });
+
+    it('adds its own to them', () => {
+      const pacer = new Pacer(35, NOW, { freeAt: NOW + 900, taken: Infinity });
+      const { end } = send(pacer, NOW, steady(3));
+      expect(end).toBeGreaterThanOrEqual(NOW + 900);
+      expect(pacer.handover(end)).toMatchObject({ taken: 3 });
+      const other = new Pacer(35, NOW, { freeAt: NOW + 900, taken: 4 });
+      other.answered(other.leave(NOW), NOW);
+      expect(other.handover(NOW)).toEqual({ freeAt: NOW + 1004, taken: 5 });
+    });
+
+    it('takes a message whose answer is missing for one that left just now', () => {
+      const pacer = new Pacer(35, NOW);
+      pacer.leave(NOW);
+      expect(pacer.handover(NOW + 5000)).toEqual({ freeAt: NOW + 5000 + 1254, taken: 1 });
+    });
   });
 
   it.each([
@@ -158,10 +225,20 @@ describe('Pacer', () => {
     pacer.leave(NOW);
     expect(pacer.available(NOW, 64)).toBe(64);
     expect(pacer.nextAt()).toBeLessThanOrEqual(NOW);
-    expect(pacer.freeAt(NOW)).toBe(NOW);
+    expect(pacer.handover(NOW)).toEqual({ freeAt: NOW, taken: 0 });
   });
 
-  it('asks nothing of the next run when nothing was sent', () => {
-    expect(new Pacer(35, NOW).freeAt(NOW)).toBe(NOW);
+  it('asks nothing of the next owner when nothing was sent', () => {
+    expect(new Pacer(35, NOW).handover(NOW)).toEqual({ freeAt: NOW, taken: 0 });
+  });
+
+  it('lets a single message leave while a batch gathers its turns, and the batch after it', () => {
+    const pacer = new Pacer(35, NOW, undefined, 10);
+    expect(pacer.available(NOW, 10)).toBe(0);
+    expect(pacer.available(NOW, 10, 1)).toBe(1);
+    expect(pacer.nextAt(1)).toBe(NOW);
+    const whole = pacer.nextAt();
+    pacer.answered(pacer.leave(NOW), NOW);
+    expect(pacer.nextAt() - whole).toBeCloseTo(1000 / 35, 2);
   });
 });

@@ -18,32 +18,32 @@ describe('admit', () => {
   const leftOut = (reason: PlanReason) => ({ reason, closesAt: null, outside: false });
   const open = queued(NOW - HOUR + DAY);
   it.each([
-    ['an open window', at(NOW - HOUR), false, open],
-    ['exactly 24 hours', at(NOW - DAY), false, leftOut('window_closed')],
-    ['a millisecond less', at(NOW - DAY + 1), false, queued(NOW + 1)],
-    ['nothing known', null, false, leftOut('window_unknown')],
-    ['an opener from the future', at(NOW + CLOCK_SKEW_MS + 1), false, leftOut('window_unknown')],
-    ['opted out, window open', at(NOW - HOUR), true, leftOut('opted_out')],
-    ['opted out, nothing known', null, true, leftOut('opted_out')],
-  ])('session message, %s', (_, last, optedOut, admission) => {
-    expect(admit({ last, optedOut }, NOW, exactWindow, 'inside')).toEqual(admission);
+    ['an open window', at(NOW - HOUR), null, open],
+    ['exactly 24 hours', at(NOW - DAY), null, leftOut('window_closed')],
+    ['a millisecond less', at(NOW - DAY + 1), null, queued(NOW + 1)],
+    ['nothing known', null, null, leftOut('window_unknown')],
+    ['an opener from the future', at(NOW + CLOCK_SKEW_MS + 1), null, leftOut('window_unknown')],
+    ['opted out, window open', at(NOW - HOUR), NOW, leftOut('opted_out')],
+    ['opted out, nothing known', null, NOW, leftOut('opted_out')],
+  ])('session message, %s', (_, last, optedOutAt, admission) => {
+    expect(admit({ last, optedOutAt }, NOW, exactWindow, 'inside')).toEqual(admission);
   });
 
   it.each([
-    ['a shut window', at(NOW - 9 * DAY), false, queued(null)],
-    ['nothing known', null, false, queued(null)],
-    ['opted out', null, true, leftOut('opted_out')],
-  ])('registered message, %s', (_, last, optedOut, admission) => {
-    expect(admit({ last, optedOut }, NOW, exactWindow, 'everybody')).toEqual(admission);
+    ['a shut window', at(NOW - 9 * DAY), null, queued(null)],
+    ['nothing known', null, null, queued(null)],
+    ['opted out', null, NOW, leftOut('opted_out')],
+  ])('registered message, %s', (_, last, optedOutAt, admission) => {
+    expect(admit({ last, optedOutAt }, NOW, exactWindow, 'everybody')).toEqual(admission);
   });
 
   it.each([
-    ['an open window', at(NOW - HOUR), false, open],
-    ['a shut window', at(NOW - DAY), false, queued(null, true)],
-    ['nothing known', null, false, queued(null, true)],
-    ['opted out', at(NOW - DAY), true, leftOut('opted_out')],
-  ])('a session message inside and a registered one outside, %s', (_, last, optedOut, admission) => {
-    expect(admit({ last, optedOut }, NOW, exactWindow, 'both')).toEqual(admission);
+    ['an open window', at(NOW - HOUR), null, open],
+    ['a shut window', at(NOW - DAY), null, queued(null, true)],
+    ['nothing known', null, null, queued(null, true)],
+    ['opted out', at(NOW - DAY), NOW, leftOut('opted_out')],
+  ])('a session message inside and a registered one outside, %s', (_, last, optedOutAt, admission) => {
+    expect(admit({ last, optedOutAt }, NOW, exactWindow, 'both')).toEqual(admission);
   });
 });
 

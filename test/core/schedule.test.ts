@@ -1,13 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { CAMPAIGN_STATES, hasEnded, type CampaignState, type StopCause } from '../../src/core/delivery.js';
-import { dueAt, orphanedAt } from '../../src/core/schedule.js';
+import type { CampaignState, StopCause } from '../../src/core/delivery.js';
+import { dueAt } from '../../src/core/schedule.js';
 import { DAY, HOUR, NOW } from '../support/fixtures.js';
 
 const MINUTE = 60_000;
 const timing = { sendAt: NOW + HOUR, expiresAt: NOW + 2 * HOUR, zone: 'UTC' };
 const campaign = (state: CampaignState, cause?: StopCause) => ({
   state,
-  mode: 'bulk' as const,
   timing: state === 'scheduled' ? timing : null,
   approvedAt: NOW,
   activeAt: NOW,
@@ -28,6 +27,7 @@ describe('dueAt', () => {
     ['finished: never', campaign('finished'), null],
     ['expired: never', campaign('expired'), null],
     ['cancelled: never', campaign('cancelled'), null],
+    ['continuous: never, as its messages are due one by one', campaign('continuous'), null],
   ])('%s', (_, found, at) => {
     expect(dueAt(found, NOW)).toBe(at);
   });
@@ -39,14 +39,5 @@ describe('dueAt', () => {
     }
     expect(dueAt({ ...campaign('running'), activeAt: NOW + DAY }, NOW + DAY + HOUR)).toBe(NOW);
     expect(dueAt(campaign('scheduled'), NOW + 90 * DAY)).toBe(NOW + HOUR);
-  });
-});
-
-describe('a single message', () => {
-  it.each(CAMPAIGN_STATES)('that is %s is gone on with by nobody but its sender', (state) => {
-    const single = { ...campaign(state), mode: 'interactive' as const };
-    expect(dueAt(single, NOW + HOUR)).toBeNull();
-    expect(orphanedAt(single)).toBe(hasEnded(state) ? null : NOW + 15 * MINUTE);
-    expect(orphanedAt(campaign(state))).toBeNull();
   });
 });

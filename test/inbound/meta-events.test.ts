@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readRowMetadata, rowMetadata } from '../../src/core/metadata.js';
-import { epochMs, isMetaBody, readMetaEvents, type IgnoredKind } from '../../src/inbound/meta-events.js';
+import { epochMs } from '../../src/inbound/log-fields.js';
+import { isMetaBody, readMetaBody, type IgnoredKind, type MetaEvent } from '../../src/inbound/meta-events.js';
 
 const PAGE = '102938475601928';
 const USER = '7642925849053901';
@@ -17,82 +18,188 @@ function changed(field: string, value: unknown, object = 'page'): unknown {
   return { object, entry: [{ id: PAGE, time: AT + 5, changes: [{ field, value }] }] };
 }
 
+/** Everything that a body tells, with the account that each event is of. */
+function read(body: unknown): { events: (MetaEvent & { accountId: string })[]; ignored: object } {
+  const { entries, ignored } = readMetaBody(body);
+  return {
+    events: entries.flatMap(({ accountId, events }) => events.map((event) => ({ accountId, ...event }))),
+    ignored,
+  };
+}
+
 const post = { from: { id: USER }, verb: 'add', post_id: '1_2', created_time: Math.floor(AT / 1000) };
 const SECONDS = Math.floor(AT / 1000) * 1000;
+/** The id of an event that has none of its own, but for what it was done to. */
+const MADE = (opener: string): string => `${opener}:${USER}:${AT}:`;
 
 describe('events that open the window', () => {
-  it.each<[what: string, body: unknown, opener: string, openedAt?: number]>([
-    ['message', messaging({ message: { mid: 'm', text: 'hello' } }), 'message'],
-    ['quick reply', messaging({ message: { mid: 'm', text: 'x', quick_reply: { payload: 'X' } } }), 'message'],
+  it.each<[what: string, body: unknown, opener: string, said: object, openedAt?: number]>([
+    ['message', messaging({ message: { mid: 'm', text: 'hello' } }), 'message', { id: 'm', text: 'hello' }],
+    [
+      'quick reply',
+      messaging({ message: { mid: 'm', text: 'Yes', quick_reply: { payload: 'X' } } }),
+      'message',
+      { id: 'm', text: 'Yes', payload: 'X' },
+    ],
+    ['strange quick reply', messaging({ message: { mid: 'm', quick_reply: 'x' } }), 'message', { id: 'm' }],
+    [
+      'quick reply of a number',
+      messaging({ message: { mid: 'm', quick_reply: { payload: 7 } } }),
+      'message',
+      { id: 'm' },
+    ],
+    ['text that is none', messaging({ message: { mid: 'm', text: ['x'] } }), 'message', { id: 'm' }],
+    ['empty text', messaging({ message: { mid: 'm', text: '' } }), 'message', { id: 'm' }],
     [
       'attachment',
       messaging({ message: { mid: 'm', attachments: [{ type: 'image', payload: { url: 'u' } }] } }),
       'message',
+      { id: 'm' },
     ],
-    ['story reply', messaging({ message: { mid: 'm', reply_to: { story: { id: '1' } } } }, 'instagram'), 'message'],
+    [
+      'story reply',
+      messaging({ message: { mid: 'm', text: 'x', reply_to: { story: { id: '1' } } } }, 'instagram'),
+      'message',
+      { id: 'm', text: 'x' },
+    ],
     [
       'message with an empty referral',
       messaging({ message: { mid: 'm', referral: { product: { id: '1' } } } }),
       'message',
+      { id: 'm' },
     ],
-    ['message with a strange referral', messaging({ message: { mid: 'm', referral: 'x' } }), 'message'],
+    ['message with a strange referral', messaging({ message: { mid: 'm', referral: 'x' } }), 'message', { id: 'm' }],
     [
       'message after an ad',
-      messaging({ message: { mid: 'm', referral: { source: 'ADS', ad_id: '1', type: 'OPEN_THREAD' } } }),
+      messaging({ message: { mid: 'm', text: 'x', referral: { source: 'ADS', ad_id: '1', ref: 'r' } } }),
       'ad',
+      { id: 'm', text: 'x' },
     ],
-    ['postback', messaging({ postback: { title: 'Get Started', payload: 'GO' } }), 'button'],
+    ['message without an id', messaging({ message: { text: 'x' } }), 'message', { id: MADE('message'), text: 'x' }],
+    [
+      'message with an endless id',
+      messaging({ message: { mid: 'm'.repeat(501) } }),
+      'message',
+      { id: MADE('message') },
+    ],
+    [
+      'postback',
+      messaging({ postback: { title: 'Get Started', payload: 'GO', mid: 'm' } }),
+      'button',
+      { id: 'm', payload: 'GO' },
+    ],
+    [
+      'postback without an id',
+      messaging({ postback: { title: 'Get Started', payload: 'GO' } }),
+      'button',
+      { id: `${MADE('button')}GO`, payload: 'GO' },
+    ],
     [
       'postback of a new thread',
-      messaging({ postback: { payload: 'GO', referral: { source: 'SHORTLINK', ref: 'r' } } }),
+      messaging({ postback: { payload: 'GO', mid: 'm', referral: { source: 'SHORTLINK', ref: 'r' } } }),
       'button',
+      { id: 'm', payload: 'GO' },
     ],
-    ['m.me link', messaging({ referral: { ref: 'r', source: 'SHORTLINK', type: 'OPEN_THREAD' } }), 'm_me'],
+    [
+      'm.me link',
+      messaging({ referral: { ref: 'r', source: 'SHORTLINK', type: 'OPEN_THREAD' } }),
+      'm_me',
+      { id: `${MADE('m_me')}r`, payload: 'r' },
+    ],
     [
       'ig.me link',
       messaging({ referral: { ref: 'r', source: 'SHORTLINK', type: 'OPEN_THREAD' } }, 'instagram'),
       'ig_me',
+      { id: `${MADE('ig_me')}r`, payload: 'r' },
     ],
     [
       'ig.me link by its own name',
-      messaging({ referral: { ref: 'r', source: 'IGME-SOURCE-LINK' } }, 'instagram'),
+      messaging({ referral: { source: 'IGME-SOURCE-LINK' } }, 'instagram'),
       'ig_me',
+      { id: MADE('ig_me') },
     ],
-    ['reaction', messaging({ reaction: { reaction: 'love', action: 'react', mid: 'm' } }), 'reaction'],
-    ['while another app answers', messaging({ message: { mid: 'm', text: 'x' } }, 'page', 'standby'), 'message'],
-    ['time in seconds', messaging({ timestamp: AT / 1000, message: {} }), 'message'],
-    ['whole seconds', messaging({ timestamp: SECONDS / 1000, message: {} }), 'message', SECONDS],
-    ['seconds as text', messaging({ timestamp: String(SECONDS / 1000), message: {} }), 'message', SECONDS],
-    ['milliseconds as text', messaging({ timestamp: String(AT), message: {} }), 'message'],
-    ['no time of its own', messaging({ timestamp: undefined, message: {} }), 'message', AT + 5],
-    ['a time that is none', messaging({ timestamp: 'soon', message: {} }), 'message', AT + 5],
-    ['comment', changed('feed', { ...post, item: 'comment' }), 'comment', SECONDS],
-    ['visitor post', changed('feed', { ...post, item: 'status' }), 'visitor_post', SECONDS],
-    ['visitor post of another kind', changed('feed', { ...post, item: 'post' }), 'visitor_post', SECONDS],
-    ['visitor photo', changed('feed', { ...post, item: 'photo' }), 'visitor_post', SECONDS],
+    [
+      'reaction',
+      messaging({ reaction: { reaction: 'love', action: 'react', mid: 'm' } }),
+      'reaction',
+      { id: 'reaction:m' },
+    ],
+    ['reaction to nothing', messaging({ reaction: { action: 'react' } }), 'reaction', { id: MADE('reaction') }],
+    [
+      'while another app answers',
+      messaging({ message: { mid: 'm', text: 'x' } }, 'page', 'standby'),
+      'message',
+      { id: 'm', text: 'x', standby: true },
+    ],
+    ['time in seconds', messaging({ timestamp: AT / 1000, message: { mid: 'm' } }), 'message', { id: 'm' }],
+    ['whole seconds', messaging({ timestamp: SECONDS / 1000, message: { mid: 'm' } }), 'message', { id: 'm' }, SECONDS],
+    [
+      'seconds as text',
+      messaging({ timestamp: String(SECONDS / 1000), message: { mid: 'm' } }),
+      'message',
+      { id: 'm' },
+      SECONDS,
+    ],
+    ['milliseconds as text', messaging({ timestamp: String(AT), message: { mid: 'm' } }), 'message', { id: 'm' }],
+    ['no time of its own', messaging({ timestamp: undefined, message: { mid: 'm' } }), 'message', { id: 'm' }, AT + 5],
+    ['a time that is none', messaging({ timestamp: 'soon', message: { mid: 'm' } }), 'message', { id: 'm' }, AT + 5],
+    [
+      'comment',
+      changed('feed', { ...post, item: 'comment', comment_id: '1_9', message: 'Nice' }),
+      'comment',
+      { id: '1_9', text: 'Nice' },
+      SECONDS,
+    ],
+    [
+      'visitor post',
+      changed('feed', { ...post, item: 'status', message: 'Hi' }),
+      'visitor_post',
+      { id: '1_2', text: 'Hi' },
+      SECONDS,
+    ],
+    [
+      'visitor post of another kind',
+      changed('feed', { ...post, item: 'post' }),
+      'visitor_post',
+      { id: '1_2' },
+      SECONDS,
+    ],
+    ['visitor photo', changed('feed', { ...post, item: 'photo' }), 'visitor_post', { id: '1_2' }, SECONDS],
     [
       'Instagram comment',
       changed('comments', { id: '9', from: { id: USER, username: 'ann' }, text: 'x' }, 'instagram'),
       'comment',
+      { id: '9', text: 'x' },
       AT + 5,
     ],
-    ['Instagram live comment', changed('live_comments', { from: { id: USER } }, 'instagram'), 'comment', AT + 5],
+    [
+      'Instagram live comment',
+      changed('live_comments', { from: { id: USER } }, 'instagram'),
+      'comment',
+      { id: `comment:${USER}:${AT + 5}:` },
+      AT + 5,
+    ],
     [
       'test event of the dashboard',
       changed(
         'messages',
-        { sender: { id: USER }, timestamp: String(SECONDS / 1000), message: { text: 'x' } },
+        { sender: { id: USER }, timestamp: String(SECONDS / 1000), message: { mid: 'm', text: 'x' } },
         'instagram',
       ),
       'message',
+      { id: 'm', text: 'x' },
       SECONDS,
     ],
-  ])('%s', (_, body, opener, openedAt = AT) => {
-    expect(readMetaEvents(body)).toEqual({
-      openers: [{ accountId: PAGE, userId: USER, openedAt, opener }],
-      echoes: [],
+  ])('%s', (_, body, opener, said, openedAt = AT) => {
+    expect(read(body)).toEqual({
+      events: [{ kind: 'opener', accountId: PAGE, userId: USER, openedAt, opener, text: null, payload: null, ...said }],
       ignored: {},
     });
+  });
+
+  it('has ids of bounded length, also where they are made', () => {
+    const [event] = read(messaging({ postback: { payload: 'x'.repeat(100_000) } })).events;
+    expect((event as { id: string }).id.length).toBeLessThan(600);
   });
 });
 
@@ -118,10 +225,19 @@ describe('events that do not', () => {
     ['reaction taken back', messaging({ reaction: { action: 'unreact', mid: 'm' } }), 'unreact'],
     ['reaction without an action', messaging({ reaction: { mid: 'm' } }), 'unknown'],
     ['reaction of the account', messaging({ sender: { id: PAGE }, reaction: { action: 'react' } }), 'own_activity'],
-    ['delivery', messaging({ delivery: { watermark: 1 } }), 'delivery'],
-    ['read', messaging({ read: { watermark: 1 } }), 'read'],
-    ['seen on Instagram', messaging({ read: { mid: 'm' } }, 'instagram'), 'read'],
+    ['delivery of nothing', messaging({ delivery: {} }), 'delivery'],
+    ['delivery up to what is no time', messaging({ delivery: { mids: [7, ''], watermark: 1 } }), 'delivery'],
+    ['delivery to nobody', messaging({ sender: undefined, delivery: { watermark: AT } }), 'no_user'],
+    ['delivery that is no object', messaging({ delivery: 'x' }), 'delivery'],
+    ['delivery to the account', messaging({ sender: { id: PAGE }, delivery: { watermark: AT } }), 'own_activity'],
+    ['delivery with a strange list', messaging({ delivery: { mids: 'm' } }), 'delivery'],
+    ['read by the account', messaging({ sender: { id: PAGE }, read: { watermark: AT } }), 'own_activity'],
+    ['read up to no time', messaging({ read: { watermark: 'now' } }), 'read'],
     ['marketing opt-in', messaging({ optin: { type: 'notification_messages' } }), 'optin'],
+    ['opt-in of a strange status', messaging({ optin: { notification_messages_status: ['STOP'] } }), 'optin'],
+    ['opt-in of another status', messaging({ optin: { notification_messages_status: 'STOPPED' } }), 'optin'],
+    ['opt-out of nobody', messaging({ sender: {}, optin: { notification_messages_status: 'STOP' } }), 'no_user'],
+    ['opt-out event without a known shape', messaging({ optout: { any: 1 } }), 'unknown'],
     ['plugin opt-in', messaging({ sender: undefined, optin: { ref: 'r', user_ref: 'u' } }), 'optin'],
     ['handover', messaging({ pass_thread_control: {} }), 'handover'],
     ['something new', messaging({ hologram: {} }), 'unknown'],
@@ -146,6 +262,8 @@ describe('events that do not', () => {
     ['another product', { object: 'whatsapp_business_account', entry: [{ id: '1', changes: [] }] }, 'unknown'],
     ['an item that is no object', { object: 'page', entry: [{ id: PAGE, messaging: ['x'] }] }, 'malformed'],
     ['a message that is no object', messaging({ message: 'x' }), 'malformed'],
+    ['a list that is none', { object: 'page', entry: [{ id: PAGE, messaging: { 0: {} } }] }, 'malformed'],
+    ['an entry without a list', { object: 'page', entry: [{ id: PAGE, changed_fields: ['feed'] }] }, 'unknown'],
     ['a change without value', { object: 'page', entry: [{ id: PAGE, changes: [{ field: 'feed' }] }] }, 'malformed'],
     ['an entry that is no object', { object: 'page', entry: [7] }, 'malformed'],
     ['an entry id as number', { object: 'page', entry: [{ id: 1, messaging: [] }] }, 'malformed'],
@@ -153,7 +271,7 @@ describe('events that do not', () => {
     ['null', null, 'malformed'],
     ['text', 'x', 'malformed'],
   ])('%s', (_, body, kind) => {
-    expect(readMetaEvents(body)).toEqual({ openers: [], echoes: [], ignored: { [kind]: 1 } });
+    expect(read(body)).toEqual({ events: [], ignored: { [kind]: 1 } });
   });
 });
 
@@ -165,7 +283,7 @@ describe('echoes', () => {
       list,
     );
   const ours = { metadata: rowMetadata({ campaign: 'c20261121-4f9ak', seq: 17 }) };
-  const taken = { accountId: PAGE, campaign: 'c20261121-4f9ak', seq: 17, messageId: 'm_1' };
+  const taken = { kind: 'echo', accountId: PAGE, campaign: 'c20261121-4f9ak', seq: 17, messageId: 'm_1' };
 
   it.each([
     ['of a message of ours', echo(ours)],
@@ -174,7 +292,7 @@ describe('echoes', () => {
     ['on Instagram', echo(ours, PAGE, 'instagram')],
     ['while another app answers', echo(ours, PAGE, 'page', 'standby')],
   ])('%s come out, and open no window', (_, body) => {
-    expect(readMetaEvents(body)).toEqual({ openers: [], echoes: [taken], ignored: { echo: 1 } });
+    expect(read(body)).toEqual({ events: [taken], ignored: {} });
   });
 
   it.each([
@@ -194,7 +312,7 @@ describe('echoes', () => {
     ['of another sender', echo(ours, '999999')],
     ['of a sender as a number', echo(ours, Number(PAGE))],
   ])('%s are only counted', (_, body) => {
-    expect(readMetaEvents(body)).toEqual({ openers: [], echoes: [], ignored: { echo: 1 } });
+    expect(read(body)).toEqual({ events: [], ignored: { echo: 1 } });
   });
 
   it('give back every row that metadata can name, and nothing else', () => {
@@ -216,6 +334,81 @@ describe('echoes', () => {
   });
 });
 
+describe('receipts', () => {
+  const told = { userId: USER, row: null, kind: 'delivered', at: AT, error: null };
+  const seen = { ...told, kind: 'read' };
+
+  it.each<[what: string, body: unknown, kind: string, receipts: object[]]>([
+    [
+      'messages that were delivered',
+      messaging({ delivery: { mids: ['m1', 'm2'], watermark: AT - 9 } }),
+      'delivery',
+      [
+        { ...told, messageId: 'm1' },
+        { ...told, messageId: 'm2' },
+      ],
+    ],
+    [
+      'a delivery without the time of the event',
+      messaging({ timestamp: undefined, delivery: { mids: ['m1'], watermark: AT - 9 } }),
+      'delivery',
+      [{ ...told, messageId: 'm1', at: AT - 9 }],
+    ],
+    [
+      'a delivery that does not say to whom',
+      messaging({ sender: undefined, delivery: { mids: ['m1'] } }),
+      'delivery',
+      [{ ...told, messageId: 'm1', userId: null }],
+    ],
+    [
+      'everything that was delivered up to an instant',
+      messaging({ delivery: { watermark: AT - 9 } }),
+      'delivery',
+      [{ ...told, messageId: null, at: AT - 9 }],
+    ],
+    [
+      'everything that was read up to an instant',
+      messaging({ read: { watermark: AT - 9 } }),
+      'read',
+      [{ ...seen, messageId: null, at: AT - 9 }],
+    ],
+    [
+      'a message that was seen on Instagram',
+      messaging({ read: { mid: 'm1' } }, 'instagram'),
+      'read',
+      [{ ...seen, messageId: 'm1' }],
+    ],
+    [
+      'a message that was read while another app answers',
+      messaging({ read: { mid: 'm1' } }, 'page', 'standby'),
+      'read',
+      [{ ...seen, messageId: 'm1' }],
+    ],
+  ])('tell of %s', (_, body, kind, receipts) => {
+    expect(read(body)).toEqual({ events: [{ kind, accountId: PAGE, receipts }], ignored: {} });
+  });
+
+  it('tell of no more messages than a body ever has', () => {
+    const { events, ignored } = read(messaging({ delivery: { mids: Array(1500).fill('m') } }));
+    expect((events[0] as { receipts: unknown[] }).receipts).toHaveLength(1000);
+    expect(ignored).toEqual({ over_limit: 500 });
+  });
+});
+
+describe('notifications', () => {
+  it.each([
+    ['STOP NOTIFICATIONS', true],
+    ['stop notifications', true],
+    ['RESUME NOTIFICATIONS', false],
+  ])('%s', (status, out) => {
+    const body = messaging({ optin: { type: 'notification_messages', notification_messages_status: status } });
+    expect(read(body)).toEqual({
+      events: [{ kind: 'optin', accountId: PAGE, userId: USER, at: AT, out }],
+      ignored: {},
+    });
+  });
+});
+
 describe('bodies of any shape', () => {
   it('reads every entry and every list of it', () => {
     const item = { sender: { id: USER }, timestamp: AT, message: {} };
@@ -226,16 +419,16 @@ describe('bodies of any shape', () => {
       standby: [item],
       changes: [{ field: 'feed', value: { ...post, item: 'comment' } }],
     };
-    const read = readMetaEvents({ object: 'page', entry: [entry, { ...entry, id: '999999' }] });
-    expect(read.openers).toHaveLength(8);
-    expect(new Set(read.openers.map(({ accountId }) => accountId))).toEqual(new Set([PAGE, '999999']));
+    const { events } = read({ object: 'page', entry: [entry, { ...entry, id: '999999' }] });
+    expect(events).toHaveLength(8);
+    expect(new Set(events.map(({ accountId }) => accountId))).toEqual(new Set([PAGE, '999999']));
   });
 
   it('is bounded', () => {
     const item = { sender: { id: USER }, timestamp: AT, message: {} };
-    const read = readMetaEvents({ object: 'page', entry: [{ id: PAGE, messaging: Array(1500).fill(item) }] });
-    expect(read.openers).toHaveLength(1000);
-    expect(read.ignored).toEqual({ over_limit: 500 });
+    const { events, ignored } = read({ object: 'page', entry: [{ id: PAGE, messaging: Array(1500).fill(item) }] });
+    expect(events).toHaveLength(1000);
+    expect(ignored).toEqual({ over_limit: 500 });
   });
 
   it('never throws, and accounts for every item', () => {
@@ -244,10 +437,10 @@ describe('bodies of any shape', () => {
         fc.array(fc.oneof(fc.jsonValue(), fc.constant({ sender: { id: USER }, timestamp: AT, message: {} }))),
         fc.jsonValue(),
         (items, other) => {
-          const { openers, ignored } = readMetaEvents({ object: 'page', entry: [{ id: PAGE, messaging: items }] });
+          const { entries, ignored } = readMetaBody({ object: 'page', entry: [{ id: PAGE, messaging: items }] });
           const counted = Object.values(ignored).reduce((sum, count) => sum + count, 0);
-          expect(openers.length + counted).toBe(items.length);
-          readMetaEvents(other);
+          expect((entries[0]?.events.length ?? 0) + counted).toBe(items.length);
+          readMetaBody(other);
           isMetaBody(other);
         },
       ),
@@ -273,8 +466,8 @@ describe('bodies of any shape', () => {
         fc.tuple(fc.constant(items), fc.shuffledSubarray(items, { minLength: items.length, maxLength: items.length })),
       );
     const sorted = (body: unknown): [string[], unknown] => {
-      const { openers, ignored } = readMetaEvents(body);
-      return [openers.map((one) => JSON.stringify(one)).sort(), ignored];
+      const { events, ignored } = read(body);
+      return [events.map((one) => JSON.stringify(one)).sort(), ignored];
     };
     fc.assert(
       fc.property(shuffled, ([one, other]) => {

@@ -53,7 +53,7 @@ function status(change: Record<string, unknown> = {}): Record<string, unknown> {
 const delivered: Receipt = {
   messageId: TASK,
   userId: USER,
-  campaign: 'c20261121-4f9ak',
+  row: { campaign: 'c20261121-4f9ak', seq: 17 },
   kind: 'delivered',
   at: AT,
   error: null,
@@ -94,9 +94,9 @@ describe('receipts of CAMS', () => {
   it.each<[string, Record<string, unknown>, Partial<Receipt>]>([
     ['keys with spaces around them', { Timestamp: undefined, 'Timestamp ': AT }, {}],
     ['a time as text', { Timestamp: String(AT) }, {}],
-    ['the task id of another program', { TaskId: 'newsletter-17' }, { messageId: '890000010002', campaign: null }],
-    ['no task id', { TaskId: undefined }, { messageId: '890000010002', campaign: null }],
-    ['what is almost a task id of ours', { TaskId: `${TASK}\n` }, { messageId: '890000010002', campaign: null }],
+    ['the task id of another program', { TaskId: 'newsletter-17' }, { messageId: '890000010002', row: null }],
+    ['no task id', { TaskId: undefined }, { messageId: '890000010002', row: null }],
+    ['what is almost a task id of ours', { TaskId: `${TASK}\n` }, { messageId: '890000010002', row: null }],
     ['no error where there is none', { ErrorCode: '0', ErrorDescription: 'success' }, {}],
   ])('may have %s', async (_, change, expected) => {
     expect((await read(JSON.stringify(status(change)))).receipts).toEqual([{ ...delivered, ...expected }]);
@@ -180,7 +180,7 @@ describe('status callbacks of Twilio', () => {
   });
   const form = (change?: Record<string, string>): string => new URLSearchParams(callback(change)).toString();
   const json = (change?: Record<string, string>): string => JSON.stringify(callback(change));
-  const arrived: Receipt = { messageId: SID, userId: PHONE, campaign: null, kind: 'delivered', at: NOW, error: null };
+  const arrived: Receipt = { messageId: SID, userId: PHONE, row: null, kind: 'delivered', at: NOW, error: null };
 
   it.each([
     ['form bodies', `${form()}\n${form()}\r\n`],
@@ -247,7 +247,7 @@ describe('status callbacks of Twilio', () => {
   });
 
   const ROW = 'campaign=c20261121-4f9ak&seq=17';
-  const ofRow: Receipt = { ...arrived, campaign: 'c20261121-4f9ak' };
+  const ofRow: Receipt = { ...arrived, row: { campaign: 'c20261121-4f9ak', seq: 17 } };
   const MARK = { campaign: 'c20261121-4f9ak', seq: '17' };
 
   it.each<[string, string]>([
@@ -257,7 +257,7 @@ describe('status callbacks of Twilio', () => {
     ['query and form in one', `${ROW}&${form()}`],
     ['query and form in an object', json(MARK)],
     ['a number as row', JSON.stringify({ ...callback(), ...MARK, seq: 17 })],
-  ])('name their campaign by %s', async (_, line) => {
+  ])('name their row by %s', async (_, line) => {
     const all = await read(`${line}\n${line}\n`, NUMBER);
     expect(all.problems).toEqual([]);
     expect(all.receipts).toEqual([ofRow, ofRow]);
@@ -278,11 +278,11 @@ describe('status callbacks of Twilio', () => {
     ['a list of campaigns', JSON.stringify({ ...callback(), ...MARK, campaign: ['c1'] })],
     ['an object as row', JSON.stringify({ ...callback(), ...MARK, seq: { toString: '17' } })],
     ['a campaign in the prototype', json().replace('{', '{"__proto__":{"campaign":"c1","seq":"1"},')],
-  ])('count without a campaign for %s', async (_, line) => {
+  ])('count without a row for %s', async (_, line) => {
     expect(await read(line, NUMBER)).toMatchObject({ problems: [], receipts: [arrived] });
   });
 
-  it('name no campaign where they do not name the person', async () => {
+  it('name no row where they do not name the person', async () => {
     const nobody = { ...arrived, userId: null };
     expect((await read(`/twilio?${ROW} ${form({ To: 'ann' })}`, NUMBER)).receipts).toEqual([nobody]);
   });

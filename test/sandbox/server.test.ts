@@ -208,7 +208,18 @@ describe('faults', () => {
     expect(wrong.body).toEqual({
       error: { code: 'CONFIG_INVALID', message: 'The faults: faults[0]: needs the code to refuse with' },
     });
-    expect((await call('POST', '/_sandbox/users', { body: { id: 5 } })).status).toBe(400);
+  });
+
+  it.each([
+    [{ id: 5 }, 'The user: id: '],
+    [{ id: ANN, act: 'unreact', opener: 'reaction' }, 'The user: act: goes with neither'],
+    [{ users: [{ id: ANN }, { id: BEN, payload: 'X', opener: 'reaction' }] }, 'The users: users[1].payload: goes with'],
+    [{ id: ANN, act: 'dance' }, 'The user: act: '],
+  ])('%j, as what a user does, is refused with its place', async (body, place) => {
+    const { call } = await testSandbox();
+    const wrong = await call('POST', '/_sandbox/users', { body });
+    expect(wrong.status).toBe(400);
+    expect((wrong.body['error'] as { message: string }).message).toContain(place);
   });
 });
 
@@ -268,27 +279,216 @@ describe('webhooks', () => {
     });
   });
 
-  it('bring what users do', async () => {
+  interface Entry {
+    id: string;
+    time: number;
+    messaging?: Record<string, unknown>[];
+    standby?: Record<string, unknown>[];
+    changes?: Record<string, unknown>[];
+  }
+  const entriesOf = (posts: { body: string }[]): Entry[] =>
+    posts.flatMap(({ body }) => (JSON.parse(body) as { entry: Entry[] }).entry);
+  /** What the sandbox tells when somebody who has got a message does these things. */
+  const told = async (channel: 'messenger' | 'instagram', acts: Record<string, unknown>[]): Promise<Entry[]> => {
+    const { url, posts } = await callback();
+    const { call, send, sandbox } = await testSandbox({ page: { channel }, webhook: { url, secret: 's' } });
+    await send(ANN);
+    await sandbox.state.webhooksDone();
+    posts.length = 0;
+    await call('POST', '/_sandbox/users', { body: { users: acts.map((act) => ({ id: ANN, ...act })) } });
+    await sandbox.state.webhooksDone();
+    return entriesOf(posts);
+  };
+  const AD = { ref: 'sandbox', ad_id: '6045246247433', source: 'ADS', type: 'OPEN_THREAD' };
+  const MID = expect.stringMatching(/^m_u7642925849053947_\d+$/) as string;
+  const OURS = expect.stringMatching(/^m_[0-9a-z]{7}$/) as string;
+
+  it.each<[what: string, channel: 'messenger' | 'instagram', act: Record<string, unknown>, item: object]>([
+    ['a message', 'messenger', { text: 'Hi' }, { message: { mid: MID, text: 'Hi' } }],
+    [
+      'a quick reply',
+      'messenger',
+      { text: 'Yes', payload: 'YES' },
+      { message: { mid: MID, text: 'Yes', quick_reply: { payload: 'YES' } } },
+    ],
+    ['a message after an ad', 'messenger', { opener: 'ad' }, { message: { mid: MID, text: 'Hello', referral: AD } }],
+    [
+      'a button',
+      'messenger',
+      { opener: 'button', text: 'Help', payload: 'HELP' },
+      { postback: { mid: MID, title: 'Help', payload: 'HELP' } },
+    ],
+    [
+      'a button of no name',
+      'messenger',
+      { opener: 'button' },
+      { postback: { title: 'Hello', payload: 'GET_STARTED' } },
+    ],
+    ['an m.me link', 'messenger', { opener: 'm_me' }, { referral: { source: 'SHORTLINK', type: 'OPEN_THREAD' } }],
+    ['an ig.me link', 'instagram', { opener: 'ig_me' }, { referral: { source: 'IGME-SOURCE-LINK' } }],
+    ['a reaction', 'instagram', { opener: 'reaction' }, { reaction: { action: 'react', emoji: '❤', mid: OURS } }],
+    ['a click on an ad alone', 'messenger', { act: 'ad_click' }, { referral: AD }],
+    [
+      'a reply to a story',
+      'instagram',
+      { act: 'story_reply', text: 'Nice' },
+      { message: { mid: MID, text: 'Nice', reply_to: { story: { id: expect.any(String) as string } } } },
+    ],
+    ['a reaction taken back', 'messenger', { act: 'unreact' }, { reaction: { action: 'unreact', mid: OURS } }],
+    [
+      'no more marketing messages',
+      'messenger',
+      { act: 'stop_notifications' },
+      { optin: { type: 'notification_messages', notification_messages_status: 'STOP NOTIFICATIONS' } },
+    ],
+    ['reading, on Messenger', 'messenger', { act: 'read' }, { read: { watermark: NOON } }],
+    ['reading, on Instagram', 'instagram', { act: 'read' }, { read: { mid: OURS } }],
+  ])('tell of %s', async (_what, channel, act, item) => {
+    const entries = await told(channel, [act]);
+    const messaging = entries.flatMap((entry) => entry.messaging ?? []);
+    const base = { sender: { id: ANN }, recipient: { id: '102938475601928' }, timestamp: NOON };
+    expect(messaging).toMatchObject([{ ...base, ...item }]);
+  });
+
+  it('tell of a message that was taken back by its id', async () => {
+    const [entry] = await told('instagram', [{ text: 'Oh no' }, { act: 'unsend' }]);
+    const [written, unsent] = (entry?.messaging ?? []).map(({ message }) => message as Record<string, unknown>);
+    expect(unsent).toEqual({ mid: written?.['mid'], is_deleted: true });
+  });
+
+  it.each([
+    [
+      'a comment on Messenger',
+      'messenger',
+      { opener: 'comment', text: 'How much?' },
+      {
+        field: 'feed',
+        value: {
+          item: 'comment',
+          verb: 'add',
+          comment_id: expect.stringMatching(/^102938475601928_100_\d+$/) as string,
+          post_id: '102938475601928_100',
+          from: { id: ANN },
+          message: 'How much?',
+          created_time: NOON / 1000,
+        },
+      },
+    ],
+    [
+      'a visitor post',
+      'messenger',
+      { opener: 'visitor_post' },
+      { field: 'feed', value: { item: 'post', verb: 'add', from: { id: ANN }, created_time: NOON / 1000 } },
+    ],
+    [
+      'a comment on Instagram',
+      'instagram',
+      { opener: 'comment', text: 'How much?' },
+      { field: 'comments', value: { from: { id: ANN }, text: 'How much?', media: { media_product_type: 'FEED' } } },
+    ],
+  ] as const)('tell of %s as a change, in one entry with messages', async (_what, channel, act, change) => {
+    const entries = await told(channel, [act, { text: 'Hi' }]);
+    expect(entries).toMatchObject([
+      { id: '102938475601928', time: NOON, changes: [change], messaging: [{ message: { text: 'Hi' } }] },
+    ]);
+  });
+
+  it('tell of nothing where there is nothing to tell', async () => {
+    const past = { opened_at: '-1h', opener: 'reaction' };
+    expect(await told('instagram', [past, { behaviour: 'unavailable' }, { opener: 'visitor_post' }])).toEqual([]);
     const { url, posts } = await callback();
     const { call, sandbox } = await testSandbox({ webhook: { url, secret: 's' } });
-    const openers = ['message', 'ad', 'button', 'm_me', 'reaction', 'comment'];
-    await call('POST', '/_sandbox/users', {
-      body: { users: openers.map((opener) => ({ id: ANN, opener, text: 'Hi' })) },
-    });
-    // A window that was opened in the past is nothing that happens now.
-    await call('POST', '/_sandbox/users', { body: { id: BEN, opened_at: '-1h' } });
+    // Nothing was sent that could be read.
+    await call('POST', '/_sandbox/users', { body: { id: ANN, act: 'read' } });
     await sandbox.state.webhooksDone();
-    const items = posts.flatMap(({ body }) => {
-      const { entry } = JSON.parse(body) as { entry: { messaging: object[] }[] };
-      return entry.flatMap(({ messaging }) => messaging);
+    expect(posts).toEqual([]);
+  });
+
+  it('tell on standby of what users do while another app answers them', async () => {
+    const [entry] = await told('messenger', [{ text: 'Hi', standby: true }]);
+    expect(entry).toEqual({
+      id: '102938475601928',
+      time: NOON,
+      standby: [expect.objectContaining({ sender: { id: ANN }, message: { mid: MID, text: 'Hi' } })],
     });
-    expect(items).toMatchObject([
-      { sender: { id: ANN }, message: { text: 'Hi' } },
-      { message: { referral: { source: 'ADS' } } },
-      { postback: { title: 'Hi' } },
-      { referral: { type: 'OPEN_THREAD' } },
-      { reaction: { action: 'react' } },
+  });
+
+  it.each(['messenger', 'instagram'] as const)('tell of deliveries when they are to: %s', async (channel) => {
+    const { url, posts } = await callback();
+    const seed = { page: { channel }, webhook: { url, secret: 's' }, receipts: true };
+    const { send, sandbox } = await testSandbox(seed);
+    const { messageId } = (await send(ANN)) as { messageId: string };
+    await sandbox.state.webhooksDone();
+    const deliveries = entriesOf(posts)
+      .flatMap(({ messaging }) => messaging ?? [])
+      .filter(({ delivery }) => delivery !== undefined);
+    // Instagram tells only of messages that were seen.
+    const expected = { sender: { id: ANN }, timestamp: NOON, delivery: { mids: [messageId], watermark: NOON } };
+    expect(deliveries).toMatchObject(channel === 'instagram' ? [] : [expected]);
+  });
+
+  it('have an id of its own for everything that is done', async () => {
+    const acts = ['message', 'button', 'message', 'button', 'comment', 'comment'].map((opener) => ({ opener }));
+    const entries = await told('messenger', acts);
+    const ids = entries.flatMap(({ messaging = [], changes = [] }) => [
+      ...messaging.map(({ message, postback }) => (message ?? postback) as { mid: string }).map(({ mid }) => mid),
+      ...changes.map(({ value }) => (value as { comment_id: string }).comment_id),
     ]);
+    expect(new Set(ids).size).toBe(6);
+  });
+
+  it.each([
+    ['message', true],
+    ['story_reply', true],
+    ['reaction', true],
+    ['ad_click', false],
+    ['unreact', false],
+    ['unsend', false],
+    ['stop_notifications', false],
+    ['read', false],
+  ])('%s: whether it opens a window is %s', async (kind, opens) => {
+    const { call, send } = await testSandbox({ users: [{ id: ANN, opened_at: '-2d' }] });
+    const act = ['message', 'reaction'].includes(kind) ? { opener: kind } : { act: kind };
+    await call('POST', '/_sandbox/users', { body: { id: ANN, ...act } });
+    expect((await send(ANN)).kind).toBe(opens ? 'sent' : 'rejected');
+  });
+
+  it('hold so many events, come twice, and in any order, when they are to', async () => {
+    const { url, posts } = await callback();
+    const { call, sandbox, clock } = await testSandbox({
+      webhook: { url, secret: 's', batch: 7, duplicate: true, reorder: true },
+    });
+    const texts = Array.from({ length: 20 }, (_, index) => String(index));
+    await call('POST', '/_sandbox/users', { body: { users: texts.map((text) => ({ id: ANN, text })) } });
+    await sandbox.state.webhooksDone();
+    const told = entriesOf(posts).map((entry) =>
+      (entry.messaging ?? []).map(({ message }) => (message as { text: string }).text),
+    );
+    expect(told.map((events) => events.length)).toEqual([7, 7, 7, 7, 7, 5]);
+    const twice = texts.flatMap((text) => [text, text]);
+    expect(told.flat().sort()).toEqual([...twice].sort());
+    expect(told.flat()).not.toEqual(twice);
+    expect(clock.slept.length).toBeGreaterThan(0);
+  });
+
+  it('go elsewhere when told to, and after a reset where the seed has them go', async () => {
+    const [first, second] = [await callback(), await callback()];
+    const { call, sandbox } = await testSandbox();
+    const act = async (): Promise<void> => {
+      await call('POST', '/_sandbox/users', { body: { id: ANN, text: 'Hi' } });
+      await sandbox.state.webhooksDone();
+    };
+    await act();
+    for (const { url } of [first, second]) {
+      expect((await call('POST', '/_sandbox/webhook', { body: { url, secret: 's' } })).status).toBe(200);
+      await act();
+    }
+    await call('POST', '/_sandbox/reset');
+    await act();
+    expect([first.posts.length, second.posts.length]).toEqual([1, 1]);
+    expect((await call('POST', '/_sandbox/webhook', { body: { url: first.url } })).body).toMatchObject({
+      error: { code: 'CONFIG_INVALID', message: expect.stringContaining('The webhook: secret: ') as string },
+    });
   });
 
   it('are tried three times and then given up', async () => {
@@ -397,6 +597,7 @@ describe('seed', () => {
     [{ templates: [{ name: 'a', language: 'en', body: 'x', components: [] }] }, 'templates[0]: needs a body or'],
     [{ limits: { usage: -1 } }, 'limits.usage: '],
     [{ webhook: { url: 'file:///etc/passwd', secret: 's' } }, 'webhook.url: '],
+    [{ webhook: { url: 'http://127.0.0.1/', secret: 's', batch: 0 } }, 'webhook.batch: '],
     [[], 'The sandbox seed: '],
   ])('complains about %j', (seed, place) => {
     expect(() => parseSeed(seed, NOON)).toThrow(

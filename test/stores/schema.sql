@@ -1,4 +1,4 @@
--- version 3
+-- version 4
 
 CREATE TABLE "campaigns" (
   number       INTEGER PRIMARY KEY,
@@ -10,8 +10,8 @@ CREATE TABLE "campaigns" (
   variables    TEXT    NOT NULL,
   source       TEXT    NOT NULL,
   pace         REAL,
-  state        TEXT    NOT NULL CHECK (state IN
-                 ('scheduled', 'ready', 'running', 'paused', 'stopped', 'finished', 'expired', 'cancelled')),
+  state        TEXT    NOT NULL CHECK (state IN ('scheduled', 'ready', 'running', 'paused', 'stopped', 'finished',
+                 'expired', 'cancelled', 'continuous')),
   stop         TEXT,
   digest       TEXT    NOT NULL,
   policy       TEXT    NOT NULL,
@@ -29,11 +29,41 @@ CREATE TABLE "campaigns" (
   started_at   INTEGER,
   -- When somebody last had it sent, or a message of it was sent.
   active_at    INTEGER NOT NULL,
-  finished_at  INTEGER, mode TEXT NOT NULL DEFAULT 'bulk', outside TEXT,
-  UNIQUE (recurrence, occurs_at)
+  finished_at  INTEGER,
+  -- 'bulk', or what occasions the single messages of a continuous campaign.
+  mode         TEXT    NOT NULL DEFAULT 'bulk',
+  -- The registered template for people whose window is shut, as JSON; NULL when they are left out.
+  outside      TEXT,
+  -- The flow whose messages a continuous campaign holds; NULL for those that a person writes.
+  flow         TEXT,
+  -- What makes a continuous campaign the one that a single message belongs to, as a hash.
+  continuous   TEXT    UNIQUE,
+  UNIQUE (recurrence, occurs_at),
+  CHECK ((state = 'continuous') = (continuous IS NOT NULL))
 ) STRICT;
 
 CREATE INDEX campaigns_by_digest ON campaigns (account, digest, approved_at);
+
+CREATE INDEX campaigns_continuous ON campaigns (account, number) WHERE state = 'continuous';
+
+CREATE INDEX campaigns_open ON campaigns (account, number) WHERE finished_at IS NULL AND state <> 'continuous';
+
+CREATE TABLE dead_letters (
+  delivery    INTEGER PRIMARY KEY,
+  service     TEXT    NOT NULL,
+  received_at INTEGER NOT NULL,
+  reason      TEXT    NOT NULL,
+  body        TEXT    NOT NULL
+) STRICT;
+
+CREATE TABLE deliveries (
+  number      INTEGER PRIMARY KEY AUTOINCREMENT,
+  service     TEXT    NOT NULL,
+  -- The accounts that its signature may speak for, as JSON.
+  accounts    TEXT    NOT NULL,
+  body        TEXT    NOT NULL,
+  received_at INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE echoes (
   campaign   INTEGER NOT NULL REFERENCES campaigns (number) ON DELETE CASCADE,
@@ -50,7 +80,7 @@ CREATE TABLE leases (
   expires_at INTEGER NOT NULL,
   -- Before this instant no message may leave, so that the pace holds from one owner to the next.
   free_at    INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+, taken INTEGER) STRICT, WITHOUT ROWID;
 
 CREATE TABLE messages (
   campaign    INTEGER NOT NULL REFERENCES campaigns (number) ON DELETE CASCADE,
@@ -68,22 +98,28 @@ CREATE TABLE messages (
   started_at  INTEGER,
   settled_at  INTEGER,
   message_id  TEXT,
-  error       TEXT, planned TEXT, outside INTEGER NOT NULL DEFAULT 0, receipt TEXT, receipt_at INTEGER, receipt_error TEXT,
+  error       TEXT, planned TEXT, outside INTEGER NOT NULL DEFAULT 0, receipt TEXT, receipt_at INTEGER, receipt_error TEXT, occasion TEXT NOT NULL DEFAULT '', answers_at INTEGER, added_at INTEGER,
   PRIMARY KEY (campaign, seq),
   CHECK ((state = 'skipped') = (reason IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
-CREATE UNIQUE INDEX messages_one_per_person ON messages (user_id, campaign)
+CREATE UNIQUE INDEX messages_one_per_person ON messages (user_id, campaign, occasion)
   WHERE reason IS NULL OR reason NOT IN ('duplicate', 'invalid');
 
 CREATE INDEX messages_queue ON messages (campaign, closes_at, seq) WHERE state = 'queued';
 
+CREATE INDEX messages_singles ON messages (campaign, coalesce(not_before, 0), added_at)
+  WHERE state = 'queued' AND added_at IS NOT NULL;
+
 CREATE INDEX messages_started ON messages (campaign) WHERE state = 'started';
 
-CREATE TABLE opt_outs (
+CREATE TABLE "opt_outs" (
   account  TEXT    NOT NULL,
   user_id  TEXT    NOT NULL,
-  since    INTEGER NOT NULL,
+  since    INTEGER,
+  -- Who told of the last opting out. Before this version only a service did.
+  source   TEXT    NOT NULL DEFAULT 'service',
+  back_at  INTEGER,
   PRIMARY KEY (account, user_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -96,6 +132,8 @@ CREATE TABLE recurrences (
   next_at     INTEGER,
   last        TEXT
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sqlite_sequence(name,seq);
 
 CREATE TABLE wakes (
   account TEXT    NOT NULL,

@@ -2,6 +2,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
+  copyFileSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -17,7 +18,9 @@ import ts from 'typescript';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Failure } from '../../src/core/failure.js';
 import { dueAt } from '../../src/core/schedule.js';
+import { DEFAULT_WINDOW } from '../../src/core/window.js';
 import { SqliteDatabase } from '../../src/stores/sqlite-database.js';
+import { SqliteEngine } from '../../src/stores/sqlite-engine.js';
 import { SqliteStore } from '../../src/stores/sqlite.js';
 import { openStore } from '../../src/stores/open.js';
 import {
@@ -32,6 +35,7 @@ import {
   temporaryFolder,
   user,
 } from '../support/fixtures.js';
+import { heardDelivery, newDelivery, newSingle, queueSingle, userEvent } from '../support/fixtures-inbound.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -301,6 +305,20 @@ describe('using', () => {
     expect(await collect(store.people('page'))).toEqual([]);
   });
 
+  it('leaves nothing in the file of what people wrote once it is heard', async () => {
+    const { store, file, path } = openLedger();
+    const words = 'please call me at home';
+    await store.receive(Array.from({ length: 50 }, () => newDelivery(words.repeat(200))));
+    file.connection.pragma('wal_checkpoint(TRUNCATE)');
+    const isThere = (): boolean => readFileSync(path, 'latin1').includes(words);
+    expect(isThere()).toBe(true);
+    const received = await store.received(50);
+    const heard = received.map((delivery) => heardDelivery(delivery, { events: [userEvent({ text: words })] }));
+    await store.hear(heard, 1);
+    file.connection.pragma('wal_checkpoint(TRUNCATE)');
+    expect(isThere()).toBe(false);
+  });
+
   it('works in memory as well', async () => {
     const file = new SqliteDatabase(':memory:');
     const store = new SqliteStore(file);
@@ -323,13 +341,22 @@ describe('the schema', () => {
   });
 });
 
+/** A store as an earlier version left it. */
+function oldStore(version: number): { path: string; old: Database.Database } {
+  const path = join(temporaryFolder(), 'pagecast.db');
+  const old = new Database(path);
+  old.pragma('synchronous = OFF');
+  const folder = new URL('../../src/stores/migrations/', import.meta.url);
+  const files = readdirSync(folder).sort().slice(0, version);
+  for (const file of files) old.exec(readFileSync(new URL(file, folder), 'utf8'));
+  old.pragma('application_id = 1885431653');
+  old.pragma(`user_version = ${version}`);
+  return { path, old };
+}
+
 describe('a store from before there were schedules', () => {
   it('keeps every campaign and row, and lets nothing go on by itself', async () => {
-    const path = join(temporaryFolder(), 'pagecast.db');
-    const old = new Database(path);
-    old.exec(readFileSync(new URL('../../src/stores/migrations/0001_ledger.sql', import.meta.url), 'utf8'));
-    old.pragma('application_id = 1885431653');
-    old.pragma('user_version = 1');
+    const { path, old } = oldStore(1);
     const campaign = old.prepare(
       `INSERT INTO campaigns (id, account, account_name, template, variables, source, state, stop, digest, policy, approved_at)
        VALUES (?, 'page', 'page', '{}', '[]', '', ?, ?, ?, '', 5)`,
@@ -363,5 +390,147 @@ describe('a store from before there were schedules', () => {
     expect(file.connection.pragma('foreign_key_check')).toEqual([]);
     expect(file.connection.pragma('foreign_keys', { simple: true })).toBe(1);
     await store.close();
+  });
+});
+
+describe('a store from before anything came in', () => {
+  const MODES = ['bulk', 'interactive'];
+  const STATES = ['scheduled', 'ready', 'running', 'paused', 'stopped', 'finished', 'expired', 'cancelled'];
+  const ROWS = ['queued', 'started', 'sent', 'failed', 'skipped', 'unknown'];
+
+  /** A campaign of each mode and state with a row of each state, in each column something, and the rest of a ledger. */
+  function filled(): string {
+    const { path, old } = oldStore(3);
+    const campaign = old.prepare(
+      `INSERT INTO campaigns (id, account, account_name, template, variables, source, pace, state, stop, digest, policy, budget,
+         key, recurrence, occurs_at, send_at, expires_at, zone, approved_at, started_at, active_at, finished_at, mode, outside)
+       VALUES (@id, 'page', 'acme', '{}', '["name"]', 'people.csv', 2.5, @state, @stop, 'd', 'p', '{"count":1,"share":1}',
+         @id, 'r', @number, 5, 6, 'UTC', 7, 8, 9, @finished, @mode, @outside)`,
+    );
+    const message = old.prepare(
+      `INSERT INTO messages (campaign, seq, user_id, "values", state, reason, opener, closes_at, not_before, attempts, fence,
+         started_at, settled_at, message_id, error, planned, outside, receipt, receipt_at, receipt_error)
+       VALUES (?, ?, ?, '["Ann"]', ?, ?, 'ad', 10, 11, 12, 13, 14, 15, 'm', '{"code":"1"}', 'opted_out', 1, 'read', 16, '{}')`,
+    );
+    let number = 0;
+    for (const mode of MODES) {
+      for (const state of STATES) {
+        number += 1;
+        const finished = STATES.indexOf(state) >= STATES.indexOf('finished') ? 17 : null;
+        const stop = state === 'stopped' ? '{"cause":"network","error":null,"at":1}' : null;
+        campaign.run({
+          id: `${mode} ${state}`,
+          number,
+          mode,
+          state,
+          stop,
+          finished,
+          outside: mode === 'bulk' ? '{}' : null,
+        });
+        ROWS.forEach((row, index) =>
+          message.run(number, index + 1, user(index), row, row === 'skipped' ? 'window_closed' : null),
+        );
+        message.run(number, 99, user(0), 'skipped', 'duplicate');
+        old.prepare('INSERT INTO echoes VALUES (?, 3, ?, 18)').run(number, `m_${number}`);
+      }
+    }
+    old.exec(`INSERT INTO opt_outs VALUES ('page', '1', 19), ('other', '2', 20);
+              INSERT INTO leases VALUES ('page', 21, NULL, 22, 23);
+              INSERT INTO windows VALUES ('page', '1', 'ad', 24)`);
+    old.close();
+    return path;
+  }
+
+  const read = (path: string, sql: string): Record<string, unknown>[] => {
+    let found: Record<string, unknown>[] = [];
+    raw(path, (db) => (found = db.prepare(sql).all() as Record<string, unknown>[]));
+    return found;
+  };
+  const migrated = (change = ''): { path: string; before: (sql: string) => Record<string, unknown>[] } => {
+    const path = filled();
+    raw(path, (db) => db.exec(change));
+    const copy = `${path}.before`;
+    copyFileSync(path, copy);
+    const { connection } = new SqliteDatabase(path);
+    expect(connection.pragma('foreign_key_check')).toEqual([]);
+    connection.close();
+    return { path, before: (sql) => read(copy, sql) };
+  };
+
+  it('keeps everything but the single messages that had not ended', () => {
+    const { path, before } = migrated();
+    const added = { flow: null, continuous: null };
+    const campaigns = `SELECT * FROM campaigns WHERE mode = 'bulk' OR state IN ('finished', 'expired')
+      OR (state = 'cancelled' AND finished_at = 17) ORDER BY number`;
+    const kept = before(campaigns);
+    expect(kept).toHaveLength(STATES.length + 3);
+    expect(read(path, campaigns)).toEqual(kept.map((campaign) => ({ ...campaign, ...added })));
+    const messages = (ids: string) => `SELECT * FROM messages WHERE campaign IN (${ids}) ORDER BY campaign, seq`;
+    const ids = kept.map(({ number }) => number).join();
+    expect(read(path, messages(ids))).toEqual(
+      before(messages(ids)).map((row) => ({ ...row, occasion: '', answers_at: null, added_at: null })),
+    );
+    for (const table of ['echoes', 'windows']) {
+      expect(read(path, `SELECT * FROM ${table}`)).toEqual(before(`SELECT * FROM ${table}`));
+    }
+    expect(read(path, 'SELECT * FROM leases')).toEqual([{ ...before('SELECT * FROM leases')[0], taken: null }]);
+    expect(read(path, 'SELECT * FROM opt_outs ORDER BY since')).toEqual([
+      { account: 'page', user_id: '1', since: 19, source: 'service', back_at: null },
+      { account: 'other', user_id: '2', since: 20, source: 'service', back_at: null },
+    ]);
+  });
+
+  it('cancels single messages that had not ended: what waits is left out, what is under way stays so', () => {
+    const { path } = migrated();
+    const cancelled = read(
+      path,
+      `SELECT id, stop, finished_at FROM campaigns WHERE state = 'cancelled' AND mode = 'interactive' AND finished_at <> 17`,
+    );
+    expect(cancelled.map(({ id }) => id)).toEqual(STATES.slice(0, 5).map((state) => `interactive ${state}`));
+    for (const { id, stop, finished_at: finishedAt } of cancelled) {
+      expect(stop).toBeNull();
+      expect(Math.abs(Number(finishedAt) - Date.now())).toBeLessThan(60_000);
+      const rows = read(
+        path,
+        `SELECT m.state, m.reason FROM messages m
+         JOIN campaigns c ON c.number = m.campaign WHERE c.id = '${String(id)}' AND seq < 99 ORDER BY seq`,
+      );
+      expect(rows.map(({ state, reason }) => `${String(state)} ${String(reason)}`)).toEqual([
+        'skipped cancelled',
+        ...ROWS.slice(1).map((state) => `${state} ${state === 'skipped' ? 'window_closed' : 'null'}`),
+      ]);
+    }
+  });
+
+  it('settles what was unknown though its echo had come', () => {
+    const { path, before } = migrated(`INSERT INTO echoes VALUES (1, 6, 'm_echo', 18), (2, 2, 'm_started', 18)`);
+    const changed = `SELECT * FROM messages WHERE state = 'unknown' OR message_id = 'm_echo' ORDER BY campaign, seq`;
+    const [settled, ...unknown] = read(path, changed);
+    const [was, ...others] = before(changed);
+    expect(settled).toMatchObject({
+      ...was,
+      state: 'sent',
+      message_id: 'm_echo',
+      error: null,
+      settled_at: expect.any(Number) as unknown,
+    });
+    expect(Math.abs(Number(settled!['settled_at']) - Date.now())).toBeLessThan(60_000);
+    expect(unknown).toMatchObject(others);
+    // What is under way is settled by whoever takes the account.
+    expect(read(path, 'SELECT state FROM messages WHERE campaign = 2 AND seq = 2')).toEqual([{ state: 'started' }]);
+  });
+
+  it('goes on as any other', async () => {
+    const { path } = migrated();
+    const file = new SqliteDatabase(path);
+    const store = new SqliteStore(file);
+    onTestFinished(() => store.close());
+    const open = (await store.openCampaigns('page')).map(({ id }) => id);
+    expect(open).toEqual(STATES.slice(0, 5).map((state) => `bulk ${state}`));
+    expect(await store.standings('page', ['1'], DEFAULT_WINDOW)).toMatchObject([{ optedOutAt: 19 }]);
+    expect(await queueSingle(store, newSingle('e1', { campaign: { account: 'page' } }))).toMatchObject({ seq: 1 });
+    // Whoever had the account last may have been of the version before, which did not tell.
+    const engine = new SqliteEngine(file, living);
+    expect(await engine.own('page', 22)).toMatchObject({ freeAt: 23, taken: Infinity });
   });
 });

@@ -1,6 +1,8 @@
 import { living, openLedger, successor } from '../support/fixtures.js';
+import { inboundContract } from '../support/store-contract-inbound.js';
 import { outcomesContract } from '../support/store-contract-outcomes.js';
 import { scheduleContract } from '../support/store-contract-schedules.js';
+import { singlesContract } from '../support/store-contract-singles.js';
 import { storeContract, type StoreUnderTest } from '../support/store-contract.js';
 
 const open = (): Promise<StoreUnderTest> => {
@@ -9,10 +11,6 @@ const open = (): Promise<StoreUnderTest> => {
     store,
     engine,
     other: (about) => Promise.resolve(as(about === 'others gone' ? successor : { ...living, name: 'host/3' })),
-    optOut: (account, userId) => {
-      sql('INSERT INTO opt_outs (account, user_id, since) VALUES (?, ?, 0)', account, userId);
-      return Promise.resolve();
-    },
     pause: (campaign) => {
       sql(`UPDATE campaigns SET state = 'paused' WHERE id = ?`, campaign);
       return Promise.resolve();
@@ -23,3 +21,5 @@ const open = (): Promise<StoreUnderTest> => {
 storeContract('SQLite', open);
 scheduleContract('SQLite', open);
 outcomesContract('SQLite', open);
+inboundContract('SQLite', open);
+singlesContract('SQLite', open);

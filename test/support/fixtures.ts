@@ -92,7 +92,6 @@ export function newCampaign(id: string, change: Partial<NewCampaign> = {}): NewC
     pace: 35,
     variables: ['name', 'order_no'],
     timing: null,
-    mode: 'bulk',
     outside: null,
     ...change,
   };

@@ -130,6 +130,8 @@ export interface SandboxProcess {
   url: string;
   received: () => Promise<Received[]>;
   stats: () => Promise<SandboxStats>;
+  /** Changes something: takes what `POST /_sandbox/…` takes, such as what users do. */
+  change: (what: 'users' | 'webhook' | 'faults', change: object) => Promise<void>;
   stop: () => Promise<Finished>;
 }
 
@@ -152,6 +154,11 @@ export async function sandboxProcess(workspace: TestWorkspace, seed: SeedInput =
     url,
     received: async () => ((await ask('/_sandbox/received')) as { messages: Received[] }).messages,
     stats: async () => (await ask('/_sandbox/stats')) as SandboxStats,
+    change: async (what, change) => {
+      const headers = { 'content-type': 'application/json' };
+      const answer = await fetch(`${url}/_sandbox/${what}`, { method: 'POST', headers, body: JSON.stringify(change) });
+      if (answer.status !== 200) throw new Error(`the sandbox refused it: ${await answer.text()}`);
+    },
     stop: () => {
       running.kill('SIGTERM');
       return running.ended;

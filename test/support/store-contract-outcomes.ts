@@ -27,11 +27,11 @@ const echo = (seq: number, change: Partial<Echo> = {}): Echo => ({
   messageId: `m_${seq}`,
   ...change,
 });
-/** A receipt that names its campaign, as CAMS gives them. */
+/** A receipt that names its row, as CAMS gives them. */
 const receipt = (seq: number, change: Partial<Receipt> = {}): Receipt => ({
   messageId: `t_${seq}`,
   userId: user(seq),
-  campaign: 'c1',
+  row: { campaign: 'c1', seq },
   kind: 'delivered',
   at: NOW + seq,
   error: null,
@@ -39,7 +39,7 @@ const receipt = (seq: number, change: Partial<Receipt> = {}): Receipt => ({
 });
 /** One that names only the message, as events of Twilio do. */
 const receiptById = (messageId: string, change: Partial<Receipt> = {}): Receipt =>
-  receipt(1, { messageId, userId: null, campaign: null, ...change });
+  receipt(1, { messageId, userId: null, row: null, ...change });
 const UNDELIVERED = { kind: 'undelivered', error: { code: 'cams:131026', message: 'not reachable' } } as const;
 const OPTED_OUT = { kind: 'undelivered', error: { code: 'twilio:21610', message: '' } } as const;
 const WHAT_THEY_SAY: [string, Partial<Receipt>][] = [
@@ -114,44 +114,47 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
       await store.recordEchoes(PAGE, [echo(5)], NOW);
       const next = (await (await other('others gone')).engine.own(PAGE, LATER))!;
       await store.resolve(next, 'c1', [queued(5), queued(3)], LATER);
-      expect(await states(store)).toBe('1:sent(m_first) 2:failed 3:queued 4:unknown 5:unknown');
-      expect(await failureOf(store.requeue(next, 'c1', [{ seq: 5, closesAt: null, from: 'unknown' }]))).toBe(
-        'COUNT_DIFFERS',
-      );
+      expect(await states(store)).toBe('1:sent(m_first) 2:failed 3:queued 4:unknown 5:sent(m_5)');
+      for (const from of ['unknown', 'failed', 'skipped'] as const) {
+        const requeued = store.requeue(next, 'c1', [{ seq: 5, closesAt: null, from }]);
+        expect(await failureOf(requeued)).toBe('COUNT_DIFFERS');
+      }
       expect(await store.recordEchoes(PAGE, [echo(3)], LATER)).toBe(1);
       expect(await one(store, 3)).toMatchObject({ state: 'sent', messageId: 'm_3' });
       expect(await store.next('c1', 9, LATER)).toEqual([]);
     });
 
-    it.each<[string, Echo, string]>([
-      ['of another account', echo(3), 'other-page'],
-      ['of a campaign that there is none of', echo(3, { campaign: 'c9' }), PAGE],
-      ['of a row that there is none of', echo(9), PAGE],
+    it.each<[string, Echo[], string]>([
+      ['of another account', [echo(3), echo(5)], 'other-page'],
+      ['of a campaign that there is none of', [echo(3, { campaign: 'c9' }), echo(5, { campaign: 'c9' })], PAGE],
+      ['of a row that there is none of', [echo(9)], PAGE],
     ])('%s change nothing and are not kept', async (_, found, account) => {
-      const { store } = await withUnknown();
-      expect(await store.recordEchoes(account, [found], LATER)).toBe(0);
-      expect(await states(store)).toBe(BEFORE);
-      expect(await store.echoes('c1')).toEqual([]);
-    });
-
-    it('that came before the outcome became unknown are given for the rows that are unknown now', async () => {
       const { store, other, lease } = await withUnknown();
       await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(5) }, NOW);
-      await store.recordEchoes(PAGE, [echo(5), echo(1)], LATER);
-      expect(await store.echoes('c1')).toEqual([]);
-      // The run dies before its answer comes.
+      expect(await store.recordEchoes(account, found, LATER)).toBe(0);
+      expect(await states(store)).toBe(BEFORE.replace('5:queued', '5:started'));
       await (await other('others gone')).engine.own(PAGE, LATER);
-      expect(await store.echoes('c1')).toEqual([echo(5)]);
-      expect(await one(store, 5)).toMatchObject({ state: 'unknown' });
+      expect(await states(store)).toBe(BEFORE.replace('5:queued', '5:unknown'));
     });
 
-    it('are kept as they came first, in the order of the rows', async () => {
+    it('settle, of what a dead owner has left under way, what they have come of', async () => {
+      const { store, other, lease } = await withUnknown();
+      await store.resolve(lease, 'c1', [queued(4)], NOW);
+      await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(4, 5) }, NOW);
+      expect(await store.recordEchoes(PAGE, [echo(5), echo(1)], NOW + 1)).toBe(0);
+      await (await other('others gone')).engine.own(PAGE, LATER);
+      expect(await states(store)).toBe('1:sent(m_first) 2:failed 3:unknown 4:unknown 5:sent(m_5)');
+      expect(await one(store, 5)).toMatchObject({ error: null, reason: null, settledAt: LATER });
+      expect(await one(store, 4)).toMatchObject({ error: { code: 'RUN_DIED' }, settledAt: LATER });
+    });
+
+    it('are kept as they came first', async () => {
       const { store, other, lease } = await withUnknown(7);
       await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(7) }, NOW);
       await store.recordEchoes(PAGE, [echo(7, { messageId: 'first' })], NOW);
       await store.recordEchoes(PAGE, [echo(7, { messageId: 'second' })], NOW);
       await (await other('others gone')).engine.own(PAGE, LATER);
-      expect(await store.echoes('c1')).toEqual([echo(7, { messageId: 'first' })]);
+      expect(await one(store, 7)).toMatchObject({ state: 'sent', messageId: 'first' });
     });
 
     it('need no lease: they come in while somebody else sends', async () => {
@@ -173,7 +176,7 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
       expect(await states(store)).toBe(BEFORE);
     });
 
-    it.each(WHAT_THEY_SAY)('that name the campaign make an unknown row sent, when they say %s', async (_, change) => {
+    it.each(WHAT_THEY_SAY)('that name the row make an unknown one sent, when they say %s', async (_, change) => {
       const { store } = await withUnknown();
       expect(await store.recordReceipts(PAGE, [receipt(3, change), receipt(3, change)], LATER)).toEqual({
         matched: 2,
@@ -234,7 +237,7 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
     });
 
     it.each<[string, Receipt]>([
-      ['names its campaign', receipt(1, OPTED_OUT)],
+      ['names its row', receipt(1, OPTED_OUT)],
       ['names the message alone', receiptById('m_first', OPTED_OUT)],
       ['is not the one that stands', receipt(3, OPTED_OUT)],
       ['is about a row that failed', receipt(2, OPTED_OUT)],
@@ -248,7 +251,7 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
             rows(5).map(({ userId }) => userId),
             exactWindow,
           )
-        ).flatMap((standing, index) => (standing.optedOut ? [user(index + 1)] : []));
+        ).flatMap((standing, index) => (standing.optedOutAt === LATER ? [user(index + 1)] : []));
       expect(await optedOut(PAGE)).toEqual([found.userId ?? user(1)]);
       expect(await optedOut('other-page')).toEqual([]);
     });
@@ -257,20 +260,20 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
       const { store } = await withUnknown();
       await store.recordReceipts('other-page', [receipt(1, OPTED_OUT)], LATER);
       await store.recordReceipts(PAGE, [receiptById('m_other', { ...OPTED_OUT, userId: user(1) })], LATER);
-      expect(await store.standings(PAGE, [user(1)], exactWindow)).toMatchObject([{ optedOut: false }]);
+      expect(await store.standings(PAGE, [user(1)], exactWindow)).toMatchObject([{ optedOutAt: null }]);
     });
 
     it.each<[string, Receipt, string?]>([
-      ['about a row that failed, without a campaign', receiptById('t_2', { userId: user(2) })],
+      ['about a row that failed, without naming it', receiptById('t_2', { userId: user(2) })],
       ['about a row that has not been sent', receipt(5)],
       ['about somebody who is not in the campaign', receipt(9)],
-      ['about a campaign that there is none of', receipt(3, { campaign: 'c9' })],
+      ['about a campaign that there is none of', receipt(3, { row: { campaign: 'c9', seq: 3 } })],
       ['for another account', receipt(1), 'other-page'],
       ['for another account, by message', receiptById('m_first'), 'other-page'],
       ['for another account, by message and person', receiptById('m_first', { userId: user(1) }), 'other-page'],
       ['about a message that was never sent', receiptById('m_other')],
       ["about somebody else's message", receiptById('m_first', { userId: user(2) })],
-      ['about an unknown row, without a campaign', receiptById('t_3', { userId: user(3) })],
+      ['about an unknown row, without naming it', receiptById('t_3', { userId: user(3) })],
     ])('%s change nothing and are told', async (_, found, account = PAGE) => {
       const { store } = await withUnknown();
       expect(await store.recordReceipts(account, [found], LATER)).toEqual({ matched: 0, settled: 0 });
@@ -299,6 +302,70 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
       expect([await kept(store, 3), (await kept(store, 4))?.kind]).toEqual([null, 'delivered']);
     });
 
+    it.each<[string, Partial<Receipt>, number | null]>([
+      ['a row and the person who is in it', {}, 3],
+      ['a row and nobody', { userId: null }, 3],
+      ['the first row of a batch and another person of its campaign', { userId: user(4) }, 4],
+      ['a row that there is none of, and a person of its campaign', { row: { campaign: 'c1', seq: 77 } }, 3],
+      ['a row and somebody who is not in its campaign', { userId: user(99) }, null],
+      ['a row that there is none of, and nobody', { row: { campaign: 'c1', seq: 77 }, userId: null }, null],
+    ])('name %s', async (_, change, settled) => {
+      const { store } = await withUnknown();
+      const counts = settled === null ? { matched: 0, settled: 0 } : { matched: 1, settled: 1 };
+      expect(await store.recordReceipts(PAGE, [receipt(3, change)], LATER)).toEqual(counts);
+      const found = await collect(store.messages({ campaign: 'c1', receipt: 'delivered' }));
+      expect(found.map(({ seq, state }) => [seq, state])).toEqual(settled === null ? [] : [[settled, 'sent']]);
+    });
+
+    describe('about everything that a person was sent until then', () => {
+      /** Three campaigns with two people; the first was sent at NOW, the others at NOW + 10. */
+      async function threeTimes(): Promise<StoreUnderTest> {
+        const ledger = await open();
+        const { store, engine } = ledger;
+        for (const [index, account] of [PAGE, PAGE, 'other-page'].entries()) {
+          const id = `c${index + 1}`;
+          const at = index === 0 ? NOW : NOW + 10;
+          await readyCampaign(store, rows(2), { id, account });
+          const lease = (await engine.own(account, NOW))!;
+          await store.start(lease, id, at);
+          await store.record(lease, id, { settled: [], skipped: [], started: starting(1, 2) }, at);
+          const settled = [1, 2].map((seq): Settlement => ({ seq, state: 'sent', messageId: `${id}_${seq}` }));
+          await store.record(lease, id, { settled, skipped: [], started: [] }, at);
+          await engine.release(lease, 0, 0);
+        }
+        return ledger;
+      }
+      const until = (at: number, change: Partial<Receipt> = {}): Receipt =>
+        receipt(1, { messageId: null, row: null, kind: 'read', at, ...change });
+      const told = async (store: Store) =>
+        (await collect(store.messages({})))
+          .filter((one) => one.receipt !== null)
+          .map((one) => `${one.campaign}/${one.seq} ${one.receipt!.kind}`);
+
+      it.each<[string, Receipt, string[]]>([
+        ['before the first', until(NOW - 1), []],
+        ['the instant of the first', until(NOW), ['c1/1 read']],
+        ['before the second', until(NOW + 9), ['c1/1 read']],
+        ['the instant of the second', until(NOW + 10), ['c1/1 read', 'c2/1 read']],
+        ['later, for delivery', until(NOW + 99, { kind: 'delivered' }), ['c1/1 delivered', 'c2/1 delivered']],
+        ['later, for somebody else', until(NOW + 99, { userId: user(9) }), []],
+        ['later, for nobody', until(NOW + 99, { userId: null }), []],
+      ])('add to rows until %s', async (_, found, expected) => {
+        const { store } = await threeTimes();
+        expect(await store.recordReceipts(PAGE, [found], LATER)).toEqual({ matched: expected.length, settled: 0 });
+        expect(await told(store)).toEqual(expected);
+      });
+
+      it('settle nothing, and leave what says more', async () => {
+        const { store } = await withUnknown();
+        await store.recordReceipts(PAGE, [receipt(1, { kind: 'read' })], LATER);
+        const found = rows(5).map(({ userId }) => until(NOW + DAY, { userId, kind: 'delivered' }));
+        expect(await store.recordReceipts(PAGE, found, LATER)).toEqual({ matched: 1, settled: 0 });
+        expect(await states(store)).toBe(BEFORE);
+        expect(await told(store)).toEqual(['c1/1 read']);
+      });
+    });
+
     it('about a message that is under way count as its echo, and stand when it is sent', async () => {
       const { store, other, lease } = await withUnknown(6);
       await store.record(lease, 'c1', { settled: [], skipped: [], started: starting(6) }, NOW);
@@ -306,10 +373,8 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
       expect(await one(store, 6)).toMatchObject({ state: 'started', receipt: { kind: 'delivered' } });
       expect((await store.summary('c1')).receipts).toEqual({});
       // The run dies before its answer comes.
-      const next = (await (await other('others gone')).engine.own(PAGE, LATER))!;
-      expect(await store.echoes('c1')).toEqual([echo(6, { messageId: 't_6' })]);
-      await store.resolve(next, 'c1', [{ seq: 6, to: 'sent', messageId: 't_6' }], LATER);
-      expect(await one(store, 6)).toMatchObject({ state: 'sent', receipt: { kind: 'delivered' } });
+      await (await other('others gone')).engine.own(PAGE, LATER);
+      expect(await one(store, 6)).toMatchObject({ state: 'sent', messageId: 't_6', receipt: { kind: 'delivered' } });
       expect((await store.summary('c1')).receipts).toEqual({ delivered: 1 });
     });
 
@@ -443,7 +508,6 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
     it('of no campaign says so', async () => {
       const { store, lease } = await withUnknown();
       expect(await failureOf(store.resolve(lease, 'c9', [], NOW))).toBe('CAMPAIGN_UNKNOWN');
-      expect(await failureOf(store.echoes('c9'))).toBe('CAMPAIGN_UNKNOWN');
     });
 
     /** Ends the campaign in a state in which rows can be unknown. */

@@ -35,8 +35,7 @@ export interface Ledger {
 export interface StoreUnderTest extends Ledger {
   /** The same database for another process. `gone`: it knows that whoever else holds an account is dead. */
   other: (about: 'all alive' | 'others gone') => Promise<Ledger>;
-  /** What no operation does yet. */
-  optOut: (account: string, userId: string) => Promise<void>;
+  /** What no operation does: it forgets who has paused it. */
   pause: (campaign: string) => Promise<void>;
 }
 
@@ -90,16 +89,19 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     });
 
     it('says of each person what is known, in their order, and for this account alone', async () => {
-      const { store, optOut } = await open();
+      const { store } = await open();
       await store.recordOpeners(PAGE, [event(NOW), event(NOW - HOUR, 'ad', user(2))]);
       await store.recordOpeners('other-page', [event(NOW, 'button', user(3))]);
-      await optOut(PAGE, user(2));
-      await optOut('other-page', user(1));
+      const out = { at: NOW - 5, out: true, source: 'keyword' } as const;
+      await store.changeOptOuts([
+        { ...out, account: PAGE, userId: user(2) },
+        { ...out, account: 'other-page', userId: user(1) },
+      ]);
       expect(await store.standings(PAGE, [user(3), user(2), user(1), user(2)], exactWindow)).toEqual([
-        { last: null, optedOut: false },
-        { last: { openedAt: NOW - HOUR, opener: 'ad' }, optedOut: true },
-        { last: { openedAt: NOW, opener: 'message' }, optedOut: false },
-        { last: { openedAt: NOW - HOUR, opener: 'ad' }, optedOut: true },
+        { last: null, optedOutAt: null },
+        { last: { openedAt: NOW - HOUR, opener: 'ad' }, optedOutAt: NOW - 5 },
+        { last: { openedAt: NOW, opener: 'message' }, optedOutAt: null },
+        { last: { openedAt: NOW - HOUR, opener: 'ad' }, optedOutAt: NOW - 5 },
       ]);
       expect(await store.standings(PAGE, [], exactWindow)).toEqual([]);
     });
@@ -236,7 +238,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const { store } = await open();
       const values = ['', 'Zoë 🎉', "'; DROP TABLE x; --", 'a\u0000b', '007'];
       const outside = { ...registeredTemplate, name: 'order_notice' };
-      const change = { template: registeredTemplate, pace: Infinity, outside, mode: 'interactive' } as const;
+      const change = { template: registeredTemplate, pace: Infinity, outside } as const;
       await readyCampaign(store, [row(1, { values, opener: null, closesAt: null })], change);
       expect(await store.campaign('c1')).toEqual({
         id: 'c1',
@@ -247,7 +249,8 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         variables: ['name', 'order_no'],
         pace: Infinity,
         timing: null,
-        mode: 'interactive',
+        mode: 'bulk',
+        flow: null,
         outside,
         key: null,
         occurrence: null,
@@ -634,7 +637,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     it('gives an account to one owner at a time, and other accounts to anybody', async () => {
       const { engine, other } = await open();
       const rival = (await other('all alive')).engine;
-      expect(await engine.own(PAGE, NOW)).toEqual({ account: PAGE, fence: 1, freeAt: 0 });
+      expect(await engine.own(PAGE, NOW)).toEqual({ account: PAGE, fence: 1, freeAt: 0, taken: 0 });
       expect(await rival.own(PAGE, NOW)).toBeNull();
       expect(await engine.own(PAGE, NOW)).toBeNull();
       expect(await rival.own('other-page', NOW)).toMatchObject({ account: 'other-page' });
@@ -663,7 +666,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       await engine.own(PAGE, NOW);
       const lease = (await heir.own(PAGE, NOW))!;
       expect(lease.fence).toBe(2);
-      await heir.release(lease, NOW);
+      await heir.release(lease, NOW, 0);
       expect(await failureOf(heir.renew(lease, NOW))).toBe('LEASE_LOST');
       expect(await engine.own(PAGE, NOW)).toMatchObject({ fence: 3 });
     });
@@ -710,7 +713,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         engine.renew(lease, NOW),
       ];
       expect(await Promise.all(writes.map(failureOf))).toEqual(writes.map(() => 'LEASE_LOST'));
-      await engine.release(lease, NOW + DAY);
+      await engine.release(lease, NOW + DAY, 0);
       expect(await states(store)).toBe('1:unknown 2:started 3:queued');
       expect((await store.campaign('c1'))?.state).toBe('running');
       // The release of a former owner does not let go for the present one either.
@@ -720,7 +723,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     it('lets no late answer change a row that a new lease found under way', async () => {
       const { store, engine, lease } = await running();
       await store.record(lease, 'c1', step({ started: starting(1) }), NOW);
-      await engine.release(lease, NOW);
+      await engine.release(lease, NOW, 0);
       const next = (await engine.own(PAGE, NOW))!;
       const late = () => failureOf(store.record(next, 'c1', step({ settled: [settledAs(1, 'sent')] }), NOW));
       expect([await late(), await states(store)]).toEqual(['LEASE_LOST', '1:unknown 2:queued 3:queued']);
@@ -728,20 +731,82 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       expect([await late(), await states(store)]).toEqual(['LEASE_LOST', '1:queued 2:queued 3:queued']);
     });
 
-    it('says from when on the next owner may send', async () => {
-      const { engine, other } = await open();
-      const first = (await engine.own(PAGE, NOW))!;
-      await engine.release(first, NOW + 900);
-      const second = (await engine.own(PAGE, NOW))!;
-      expect(second.freeAt).toBe(NOW + 900);
-      // An owner that sent nothing has nothing to add, and takes nothing away.
-      await engine.release(second, NOW + 1);
-      const third = (await engine.own(PAGE, NOW + 1))!;
-      expect(third.freeAt).toBe(NOW + 900);
-      // Of a dead owner nobody knows when its last message left.
-      const heir = (await other('others gone')).engine;
-      expect((await heir.own(PAGE, NOW + 2))!.freeAt).toBeGreaterThanOrEqual(NOW + 1002);
-      expect((await heir.own('other-page', NOW + 2))!.freeAt).toBeLessThanOrEqual(NOW + 2);
+    describe('tells the next owner what the messages of former ones still take up', () => {
+      /** What owners hand over, one after the other, and what the next one, who comes at NOW, is given. */
+      it.each<[string, [freeAt: number, taken: number][], [freeAt: number, taken: number]]>([
+        ['as it was handed over', [[NOW + 900, 7]], [NOW + 900, 7]],
+        ['as nobody knows how many it is', [[NOW + 900, Infinity]], [NOW + 900, Infinity]],
+        ['in whole numbers, rather too much than too little', [[NOW + 899.5, 6.5]], [NOW + 900, 7]],
+        ['nothing once that time is over', [[NOW, 7]], [NOW, 0]],
+        ['for no more than a minute, as the clock may have been set back', [[NOW + DAY, 7]], [NOW + 60_000, 7]],
+        // An owner that sent nothing has nothing to add, and takes nothing away.
+        [
+          'as an owner that sent nothing passes it on',
+          [
+            [NOW + 900, 7],
+            [NOW + 900, 7],
+          ],
+          [NOW + 900, 7],
+        ],
+        [
+          'as it was, when the owner after that claims less',
+          [
+            [NOW + 900, 7],
+            [NOW + 1, 0],
+          ],
+          [NOW + 900, 7],
+        ],
+        [
+          'the most of two that end together',
+          [
+            [NOW + 900, 7],
+            [NOW + 900, 9],
+          ],
+          [NOW + 900, 9],
+        ],
+        [
+          'as nobody knows, when one of two that end together does not',
+          [
+            [NOW + 900, Infinity],
+            [NOW + 900, 9],
+          ],
+          [NOW + 900, Infinity],
+        ],
+        [
+          'by the later of two, which counts the earlier one in',
+          [
+            [NOW + 900, 9],
+            [NOW + 1200, 8],
+          ],
+          [NOW + 1200, 8],
+        ],
+      ])('%s', async (_, handedOver, given) => {
+        const { engine } = await open();
+        for (const [freeAt, taken] of handedOver)
+          await engine.release((await engine.own(PAGE, NOW - 500))!, freeAt, taken);
+        const next = (await engine.own(PAGE, NOW))!;
+        expect([next.freeAt, next.taken]).toEqual(given);
+      });
+
+      it('nothing of an account that nobody ever had', async () => {
+        const { engine } = await open();
+        expect(await engine.own(PAGE, NOW)).toMatchObject({ freeAt: 0, taken: 0 });
+      });
+
+      it('of a dead owner that nobody knows, until it surely is over', async () => {
+        const { engine, other } = await open();
+        await engine.own(PAGE, NOW - 500);
+        const heir = (await other('others gone')).engine;
+        const lease = (await heir.own(PAGE, NOW))!;
+        expect(lease.taken).toBe(Infinity);
+        expect(lease.freeAt).toBeGreaterThanOrEqual(NOW + 1000);
+        await heir.release(lease, lease.freeAt, lease.taken);
+        expect(await heir.own(PAGE, lease.freeAt - 1)).toMatchObject({ freeAt: lease.freeAt, taken: Infinity });
+        await engine.own('other-page', NOW);
+        const another = (await heir.own('other-page', NOW))!;
+        await heir.release(another, 0, 0);
+        expect(await heir.own('other-page', another.freeAt)).toMatchObject({ taken: 0 });
+      });
     });
   });
 

@@ -26,10 +26,10 @@ export class Ledger {
     this.#path = workspace.path('.pagecast/pagecast.db');
   }
 
-  /** Newest first, without those that were planned and never approved. */
+  /** Those in bulk, newest first. */
   campaigns(): LedgerCampaign[] {
     const records = this.#all<{ number: number; id: string; state: string }>(
-      `SELECT number, id, state FROM campaigns WHERE state <> 'planned' ORDER BY number DESC`,
+      `SELECT number, id, state FROM campaigns WHERE state <> 'continuous' ORDER BY number DESC`,
     );
     return records.map(({ number, id, state }) => {
       const counts = this.#all<{ state: string; rows: number }>(
@@ -45,7 +45,7 @@ export class Ledger {
     });
   }
 
-  /** The only campaign; null when none has been approved yet. */
+  /** The only campaign in bulk; null when none has been approved yet. */
   campaign(): LedgerCampaign | null {
     return this.campaigns()[0] ?? null;
   }
@@ -55,6 +55,14 @@ export class Ledger {
       `SELECT user_id AS user, m.state, message_id AS messageId, error ->> 'code' AS code
        FROM messages m JOIN campaigns c ON c.number = m.campaign WHERE c.id = ?`,
       campaign,
+    );
+  }
+
+  /** Single messages: those that people write, and those of flows. */
+  singles(): LedgerRow[] {
+    return this.#all<LedgerRow>(
+      `SELECT user_id AS user, m.state, message_id AS messageId, error ->> 'code' AS code
+       FROM messages m JOIN campaigns c ON c.number = m.campaign WHERE c.state = 'continuous' ORDER BY added_at, m.campaign, seq`,
     );
   }
 

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Failure } from '../../src/core/failure.js';
+import { DEFAULT_AUTOMATION } from '../../src/core/flow.js';
+import { DEFAULT_OPT_OUT } from '../../src/core/opt-out.js';
 import { DEFAULT_WINDOW } from '../../src/core/window.js';
 import {
   findAccount,
@@ -11,6 +13,7 @@ import {
   openWorkspace,
   readWorkspace,
   resolveStoreUrl,
+  secretRefs,
   type Workspace,
 } from '../../src/workspace/config.js';
 
@@ -41,12 +44,19 @@ accounts:
   acme-page:  { provider: graph, channel: messenger, id: "102938475601928", token: env:ACME_PAGE_TOKEN, appSecret: env:ACME_APP_SECRET, pace: 30/s, batch: 50, login: facebook }
   acme-insta: { provider: graph, channel: instagram, id: "178414000000000", token: file:keys/insta.token, version: v26.0, url: https://graph.instagram.com }
   acme-shop:  { provider: graph, channel: instagram, id: "178414000000001", token: env:SHOP, url: https://proxy.example/meta, login: instagram, batch: 1 }
-  acme-cams:  { provider: cams, channel: messenger, id: "102938475601928", spaceId: cams-8c8x, accessKeyId: env:AK, accessKeySecret: keyring:acme-cams.secret }
+  acme-cams:  { provider: cams, channel: messenger, id: "102938475601928", spaceId: cams-8c8x, accessKeyId: env:AK, accessKeySecret: keyring:acme-cams.secret, callbackToken: file:keys/cams.token }
   alice-sms:  { provider: twilio, channel: sms, id: "+15550001111", accountSid: env:SID, authToken: env:AUTH, pace: 30/m, statusCallback: "https://acme.example/twilio?key=1" }
-  play:       { provider: sandbox, channel: messenger, id: "100000000000002", pace: unlimited, url: "http://sandbox:8080", seed: data/seed.json }
+  play:       { provider: sandbox, channel: messenger, id: "100000000000002", pace: unlimited, url: "http://sandbox:8080", seed: data/seed.json, appSecret: env:PLAY_SECRET }
 owners: { alice: alice-sms }
 window: { hours: 20, margin: 90s, openers: { comment: false } }
 `;
+
+/** What is heard and answered where the file says nothing of it. */
+const HEARING_DEFAULTS = {
+  listen: { verifyToken: null, flowToken: null, url: null },
+  optOut: DEFAULT_OPT_OUT,
+  automation: DEFAULT_AUTOMATION,
+};
 
 describe('a full configuration', () => {
   it('gives every account its settings, with secrets by name only', async () => {
@@ -82,6 +92,7 @@ describe('a full configuration', () => {
     expect(workspace.accounts.get('acme-cams')).toMatchObject({
       accessKeyId: { env: 'AK' },
       accessKeySecret: { keyring: 'acme-cams.secret' },
+      callbackToken: { file: join(root, 'keys/cams.token') },
     });
     expect(workspace.accounts.get('alice-sms')).toMatchObject({
       id: '+15550001111',
@@ -104,15 +115,68 @@ describe('a full configuration', () => {
     expect(workspace.accounts.size).toBe(1);
   });
 
-  it.each(['', '# nothing but comments\n', 'accounts:\n# my-page:\n', '\uFEFFwindow:\n'])(
-    'takes defaults where the file says nothing: %j',
-    async (text) => {
-      const workspace = await read(text);
-      expect([...workspace.accounts.keys()]).toEqual(['sandbox']);
-      expect(workspace.window).toEqual(DEFAULT_WINDOW);
-      expect(workspace.storeUrl).toBe(`sqlite:${join(root, '.pagecast/pagecast.db')}`);
-    },
-  );
+  it.each([
+    '',
+    '# nothing but comments\n',
+    'accounts:\n# my-page:\n',
+    '\uFEFFwindow:\noptOut:\nautomation:\nlisten:\n',
+  ])('takes defaults where the file says nothing: %j', async (text) => {
+    const workspace = await read(text);
+    expect([...workspace.accounts.keys()]).toEqual(['sandbox']);
+    expect(workspace.window).toEqual(DEFAULT_WINDOW);
+    expect(workspace).toMatchObject(HEARING_DEFAULTS);
+    expect(workspace.storeUrl).toBe(`sqlite:${join(root, '.pagecast/pagecast.db')}`);
+  });
+});
+
+describe('what is heard and answered', () => {
+  it('goes by the file where it says something', async () => {
+    const { listen, optOut, automation } = await read(`
+listen: { verifyToken: file:keys/verify.token, flowToken: file:keys/flow.token, url: "https://acme.example/pagecast/" }
+optOut:
+  keywords: { de: [aus, "keine Post"] }
+  startKeywords: { de: [ein], de_AT: [einschalten] }
+  confirmation: { de: Sie sind ausgetragen. }
+automation:
+  disclosure: { en: This is automatic., de: Das ist automatisch. }
+  discloseAgain: 7d
+  guard: { most: 3, within: 10m }
+`);
+    expect(listen).toEqual({
+      verifyToken: { file: join(root, 'keys/verify.token') },
+      flowToken: { file: join(root, 'keys/flow.token') },
+      url: 'https://acme.example/pagecast',
+    });
+    expect(optOut).toEqual({
+      out: { ...DEFAULT_OPT_OUT.out, de: ['aus', 'keine Post'] },
+      in: { ...DEFAULT_OPT_OUT.in, de: ['ein'], de_AT: ['einschalten'] },
+      confirmation: { ...DEFAULT_OPT_OUT.confirmation, de: 'Sie sind ausgetragen.' },
+    });
+    expect(automation).toEqual({
+      disclosure: { en: 'This is automatic.', de: 'Das ist automatisch.' },
+      discloseAgainMs: 7 * 86_400_000,
+      guard: { most: 3, withinMs: 600_000 },
+    });
+  });
+
+  it('may be as little as one sentence, and no confirmation', async () => {
+    const text = 'optOut: { confirmation: false }\nautomation: { disclosure: I am a bot., guard: { most: 5 } }\n';
+    const { optOut, automation } = await read(text);
+    expect(optOut).toEqual({ ...DEFAULT_OPT_OUT, confirmation: null });
+    expect(automation).toEqual({
+      ...DEFAULT_AUTOMATION,
+      disclosure: { en: 'I am a bot.' },
+      guard: { ...DEFAULT_AUTOMATION.guard, most: 5 },
+    });
+  });
+
+  it('tells which secrets only callbacks are checked with', async () => {
+    const { accounts } = await read(FULL);
+    const forCallbacks = [...accounts.values()].flatMap((account) =>
+      secretRefs(account).flatMap(({ key, isForCallbacks }) => (isForCallbacks ? [`${account.name} ${key}`] : [])),
+    );
+    expect(forCallbacks).toEqual(['acme-cams callbackToken', 'play appSecret']);
+  });
 });
 
 const page = (fields: string): string =>
@@ -215,6 +279,44 @@ describe('what is refused, with its line and what is expected', () => {
       2,
       /openers\.comment must be true or false/,
     ],
+    [
+      'an address that anybody can read',
+      'listen:\n  url: http://acme.example\n',
+      2,
+      /listen\.url must be a URL that begins/,
+    ],
+    ['a verify token itself', 'listen:\n  verifyToken: hunter2\n', 2, /listen\.verifyToken must be env:NAME/],
+    ['no words', 'optOut:\n  keywords: { de: [] }\n', 2, /optOut\.keywords\.de must name at least one word/],
+    ['a word that is no list', 'optOut:\n  keywords: { de: stopp }\n', 2, /keywords\.de must be a list of words/],
+    ['a word that is a sign', 'optOut:\n  keywords: { de: ["\\u200b"] }\n', 2, /keywords\.de\[0\] must be a word/],
+    [
+      'words of no language',
+      'optOut:\n  keywords: { german: [stopp] }\n',
+      2,
+      /keywords\.german must be a language code/,
+    ],
+    [
+      'a word that means both',
+      'optOut:\n  startKeywords: { fr: [oui, Cancel!] }\n',
+      2,
+      /optOut\.startKeywords\.fr must not hold a word by which people opt out/,
+    ],
+    ['a confirmation by itself', 'optOut:\n  confirmation: true\n', 2, /confirmation must be false, or a mapping/],
+    [
+      'a confirmation that is too long',
+      `optOut:\n  confirmation: { th: "${'ก'.repeat(334)}" }\n`,
+      2,
+      /confirmation\.th must be at most 1000 bytes/,
+    ],
+    ['a disclosure with a variable', 'automation:\n  disclosure: "I, {{name}}"\n', 2, /disclosure must not hold \{\{/],
+    ['a disclosure of no language', 'automation:\n  disclosure: {}\n', 2, /disclosure must name at least one language/],
+    [
+      'a guard that lets nothing through',
+      'automation:\n  guard: { most: 0 }\n',
+      2,
+      /guard\.most must be a whole number/,
+    ],
+    ['a guard for no time', 'automation:\n  guard: { within: 0s }\n', 2, /guard\.within must be longer than nothing/],
     ['the same key twice', 'store: sqlite:a\nstore: sqlite:b\n', 2, /the same key stands twice/],
     ['a tab', 'accounts:\n\tacme: {}\n', 2, /a tab indents this line/],
     ['an open bracket', 'accounts: {\nstore: sqlite:x\n', 2, /./],

@@ -25,6 +25,7 @@ export interface AddOptions {
   spaceId?: string;
   accessKeyId?: string;
   accessKeySecret?: string;
+  callbackToken?: string;
   accountSid?: string;
   authToken?: string;
   url?: string;
@@ -51,14 +52,15 @@ const SECRETS: Record<ProviderName, readonly SecretField[]> = {
   cams: [
     { key: 'accessKeyId', what: 'AccessKey id' },
     { key: 'accessKeySecret', what: 'AccessKey secret' },
+    { key: 'callbackToken', what: 'token of the address that CAMS calls', isOptional: true },
   ],
   twilio: [
     { key: 'accountSid', what: 'account SID' },
     { key: 'authToken', what: 'auth token' },
   ],
-  sandbox: [],
+  sandbox: [{ key: 'appSecret', what: 'app secret', isOptional: true }],
 };
-const SECRET_KEYS = Object.values(SECRETS).flatMap((fields) => fields.map(({ key }) => key));
+const SECRET_KEYS = [...new Set(Object.values(SECRETS).flatMap((fields) => fields.map(({ key }) => key)))];
 const PROVIDERS = Object.keys(SECRETS) as ProviderName[];
 
 /** In this order they are written. */

@@ -141,6 +141,8 @@ function whatNext({ campaign, queued, left, end }: ReconcileResult): string[] {
   if (end !== null) lines.push(`What was found is kept. Go on with: pagecast campaign reconcile ${id}`);
   if (queued > 0) {
     if (hasEnded(campaign.state)) lines.push(`Campaign ${id} is ${campaign.state}, so what was not sent is left out.`);
+    else if (campaign.state === 'continuous')
+      lines.push('What was not sent is left out: nobody waits for a single message any more.');
     else if (campaign.state === 'paused') lines.push(`Send what was not sent: pagecast campaign resume ${id}`);
     else lines.push(`What was not sent is queued again: pagecast campaign resume ${id}`);
   }

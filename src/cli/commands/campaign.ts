@@ -6,7 +6,7 @@ import { hasEnded, type Counts } from '../../core/delivery.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import { BULK_POLICY } from '../../core/policy.js';
 import type { Campaign } from '../../ports.js';
-import { campaignJson, failureBudget, findCampaign, runAndReport } from '../campaign-run.js';
+import { campaignJson, failureBudget, findBulkCampaign, findCampaign, runAndReport } from '../campaign-run.js';
 import { askForConsent, type ConsentOptions } from '../consent.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
@@ -123,6 +123,8 @@ async function show(context: Context, id: string): Promise<ExitStatus> {
   if (state === 'scheduled' && timing !== null) {
     const { timeLines } = await import('../timing.js');
     terminal.data(['It goes out at', ...timeLines(timing.sendAt, timing.zone)].join('\n'));
+  } else if (state === 'continuous') {
+    terminal.note(`It takes up single messages as they come. See them: pagecast message list --campaign ${id}`);
   } else if (!hasEnded(state)) {
     const doubt = state === 'running' || state === 'ready' ? 'If no other process is at it, go on with' : 'Go on with';
     terminal.note(`${doubt}: pagecast campaign resume ${id}`);
@@ -153,7 +155,7 @@ function ended({ id, state }: Campaign): Failure {
 }
 
 async function pause(context: Context, id: string): Promise<ExitStatus> {
-  const campaign = await findCampaign(context, id);
+  const campaign = await findBulkCampaign(context, id);
   if (hasEnded(campaign.state)) throw ended(campaign);
   await announce(context, campaign, (counts) => `Pausing ${id}: ${countsLine(counts)}.${underWay(counts)}`);
   const { store } = await context.store();
@@ -162,7 +164,7 @@ async function pause(context: Context, id: string): Promise<ExitStatus> {
 }
 
 async function cancel(context: Context, id: string): Promise<ExitStatus> {
-  const campaign = await findCampaign(context, id);
+  const campaign = await findBulkCampaign(context, id);
   if (hasEnded(campaign.state)) throw ended(campaign);
   await announce(
     context,
@@ -183,7 +185,7 @@ async function tellState(context: Context, id: string, sentence: string): Promis
 }
 
 async function resume(context: Context, id: string, options: RunOptions): Promise<ExitStatus> {
-  const campaign = await findCampaign(context, id);
+  const campaign = await findBulkCampaign(context, id);
   if (hasEnded(campaign.state)) throw ended(campaign);
   const { timing } = campaign;
   const now = context.clock.now();
@@ -207,7 +209,7 @@ async function resume(context: Context, id: string, options: RunOptions): Promis
 
 async function retry(context: Context, id: string, options: RetryOptions): Promise<ExitStatus> {
   failureBudget(options);
-  const campaign = await findCampaign(context, id);
+  const campaign = await findBulkCampaign(context, id);
   const states: RetryableState[] = [];
   if (options.failed === true) states.push('failed');
   if (options.skipped === true) states.push('skipped');

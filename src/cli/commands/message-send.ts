@@ -2,7 +2,6 @@
 import type { Command } from 'commander';
 import { judgeOne, sendOne, type Content, type SingleMessage, type SingleResult } from '../../app/send-one.js';
 import { STOP_STATUS } from '../../core/delivery.js';
-import { explainError } from '../../core/platform-errors.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import { templateBlock, type Verdict } from '../../core/policy.js';
 import { usableId } from '../../core/sheet.js';
@@ -17,6 +16,7 @@ import { RECORD_OWNER } from '../owners.js';
 import { ProgressLine } from '../progress.js';
 import { findingWords } from '../plan-preview.js';
 import { findingsText } from '../render.js';
+import { resultLines } from '../single-result.js';
 
 interface SingleOptions {
   from?: string;
@@ -72,7 +72,7 @@ async function send(context: Context, options: SingleOptions): Promise<ExitStatu
     if (optedOut) {
       throw new Failure(
         'POLICY_FORBIDS',
-        `${maskId(userId)} asked not to be written to by ${account.name}; nothing was sent.`,
+        `${maskId(userId)} asked not to be written to by ${account.name}, and has not written since; nothing was sent.`,
       );
     }
   }
@@ -83,8 +83,7 @@ async function send(context: Context, options: SingleOptions): Promise<ExitStatu
     terminal.note('Stopping: waiting for the answer.');
   });
   try {
-    const world = { store, engine, provider, sheets: await context.sheets(), clock, random };
-    const result = await sendOne(world, message, interruption.signal, (now) => progress.update(now));
+    const result = await sendOne({ store, engine, provider, clock, random }, message, interruption.signal);
     progress.stop();
     return await tell(context, message, result);
   } finally {
@@ -174,15 +173,7 @@ async function tell(context: Context, { userId }: SingleMessage, result: SingleR
   if (terminal.json) terminal.document({ campaign, to: userId, state, messageId, error });
   else {
     if (messageId !== null) terminal.data(messageId);
-    const what = { sent: 'Sent to', failed: 'Refused for', skipped: 'Not sent to', unknown: 'It is not known for' }[
-      state
-    ];
-    const { meaning, advice } = explainError(error?.code ?? '');
-    const why = error === null ? '' : `: ${meaning} [${error.code}]\n  ${advice}`;
-    terminal.note(`${what} ${maskId(userId)}${state === 'unknown' ? ' whether it arrived' : ''}${why || '.'}`);
-    if (state === 'skipped')
-      terminal.note('Nothing was sent, and nothing waits to be: when that is mended, run the command again.');
-    if (state === 'unknown') terminal.note(`Find out: pagecast campaign reconcile ${campaign}`);
+    for (const line of resultLines(userId, result)) terminal.note(line);
   }
   if (stop !== null) return STOP_STATUS[stop];
   return { sent: EXIT.done, failed: EXIT.someFailed, unknown: EXIT.unknownOutcomes, skipped: EXIT.interrupted }[state];

@@ -4,7 +4,7 @@ import { importReceipts } from '../../app/import-receipts.js';
 import { RECEIPT_KINDS, ROW_STATES, type ReceiptKind, type RowState } from '../../core/delivery.js';
 import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import type { Campaign, MessageFilter, MessageRow, Store } from '../../ports.js';
-import { iso } from '../campaign-run.js';
+import { iso, kindOf } from '../campaign-run.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
 import { register as registerSend } from './message-send.js';
@@ -27,7 +27,7 @@ export function register(program: Command, launch: Launch): void {
   registerSend(message, launch);
   message
     .command('list')
-    .description('list messages and what became of them')
+    .description('list messages, of campaigns and single ones, and what became of them')
     .option('--campaign <id>', 'only those of this campaign')
     .addOption(new Option('--state <state>', 'only those in this state').choices(ROW_STATES))
     .option('--user <id>', 'only those to this user')
@@ -101,6 +101,8 @@ const COLUMNS = [
   'attempts',
   'started',
   'settled',
+  'mode',
+  'flow',
 ];
 
 async function writeTable(
@@ -116,10 +118,11 @@ async function writeTable(
   if (!path.toLowerCase().endsWith(ending)) throw new Failure('USAGE', `The file needs a name that ends in ${ending}.`);
   const valuesOf = (row: MessageRow): readonly string[] =>
     campaign === null ? [row.values.join(' | ')] : campaign.variables.map((_, index) => row.values[index] ?? '');
+  const occasions = new Occasions(store);
   async function* rows(): AsyncIterable<readonly string[]> {
     for await (const page of store.messages(filter)) {
       for (const row of page) {
-        const fields = { ...toJson(row), ...receiptCells(row) };
+        const fields: Fields = { ...toJson(row), ...receiptCells(row), ...(await occasions.of(row)) };
         yield [...COLUMNS.map((column) => String(fields[column] ?? '')), ...valuesOf(row)];
       }
     }
@@ -137,12 +140,12 @@ async function writeTable(
 
 /** One JSON array, written as it is read, so that a million messages need no memory. */
 async function printJson(context: Context, store: Store, filter: MessageFilter): Promise<ExitStatus> {
+  const occasions = new Occasions(store);
   let before = '[';
   for await (const page of store.messages(filter)) {
     for (const row of page) {
-      await context.terminal.write(
-        `${before}\n  ${JSON.stringify({ ...toJson(row), receipt: receiptJson(row), values: row.values })}`,
-      );
+      const more = { receipt: receiptJson(row), values: row.values, ...(await occasions.of(row)) };
+      await context.terminal.write(`${before}\n  ${JSON.stringify({ ...toJson(row), ...more })}`);
       before = ',';
     }
   }
@@ -152,28 +155,52 @@ async function printJson(context: Context, store: Store, filter: MessageFilter):
 
 async function printTable(context: Context, store: Store, filter: MessageFilter): Promise<ExitStatus> {
   const { terminal } = context;
+  const occasions = new Occasions(store);
   let count = 0;
   for await (const page of store.messages(filter)) {
-    const rows = page.map((row) => {
+    const rows: string[][] = [];
+    for (const row of page) {
       const error = row.receipt?.error ?? row.error;
-      return [
+      rows.push([
         row.campaign,
+        kindOf(await occasions.of(row)),
         String(row.seq),
         row.userId,
         row.state,
         row.receipt?.kind ?? '',
         row.reason ?? (error ? `${error.code} ${clip(error.message, 50)}`.trimEnd() : (row.messageId ?? '')),
         row.settledAt === null ? '' : time(row.settledAt),
-      ];
-    });
-    terminal.data(table(['CAMPAIGN', 'ROW', 'USER', 'STATE', 'RECEIPT', 'DETAIL', 'WHEN'], rows, terminal.paint));
+      ]);
+    }
+    const header = ['CAMPAIGN', 'KIND', 'ROW', 'USER', 'STATE', 'RECEIPT', 'DETAIL', 'WHEN'];
+    terminal.data(table(header, rows, terminal.paint));
     count += page.length;
   }
   terminal.note(count === 0 ? 'No messages match.' : `${plural(count, 'message')}.`);
   return EXIT.done;
 }
 
-function toJson(row: MessageRow): Record<string, string | number | boolean | null> {
+/** What occasioned messages, which their campaigns know. */
+class Occasions {
+  readonly #store: Store;
+  readonly #known = new Map<string, Promise<Pick<Campaign, 'mode' | 'flow'>>>();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  of({ campaign: id }: MessageRow): Promise<Pick<Campaign, 'mode' | 'flow'>> {
+    const known =
+      this.#known.get(id) ??
+      this.#store.campaign(id).then((campaign) => ({ mode: campaign?.mode ?? 'bulk', flow: campaign?.flow ?? null }));
+    this.#known.set(id, known);
+    return known;
+  }
+}
+
+type Fields = Record<string, string | number | boolean | null>;
+
+function toJson(row: MessageRow): Fields {
   return {
     campaign: row.campaign,
     row: row.seq,

@@ -2,15 +2,18 @@
 import type { Command } from 'commander';
 import { attend, type WorkEvent } from '../../app/attend.js';
 import type { RunResult } from '../../app/run.js';
+import { explainStop, STOP_STATUS, type RowState } from '../../core/delivery.js';
 import { EXIT, Failure, gravest, type ExitStatus } from '../../core/failure.js';
 import { dueAt } from '../../core/schedule.js';
+import { senderKey } from '../../core/sender.js';
 import type { Template } from '../../core/template.js';
-import type { Campaign, Clock, Engine, OccurrenceResult, Recurrence, Store } from '../../ports.js';
+import type { Campaign, Clock, OccurrenceResult, Recurrence } from '../../ports.js';
 import { campaignJson, iso, runStatus } from '../campaign-run.js';
 import type { Context } from '../context.js';
 import type { Launch } from '../launch.js';
 import { createLog, type Log } from '../log.js';
 import { countsLine } from '../render.js';
+import { Tally, tallySingle } from '../tally.js';
 import { resultText } from './schedule.js';
 
 interface WorkOptions {
@@ -59,11 +62,11 @@ async function work(context: Context, options: WorkOptions): Promise<ExitStatus>
   const { window } = await context.workspace();
   const sheets = await context.sheets();
   const limits = await context.sheetLimits();
-  const health = options.listen === undefined ? null : await (await import('../health.js')).startHealth(options.listen);
+  const watched = options.listen === undefined ? null : await serveWork(options.listen);
   const pass = new Pass(options.strict === true);
   const over = new AbortController();
   const interruption = context.interruptible(() => {
-    health?.drain();
+    watched?.health.drain();
     log.info('stopping', `Stopping: waiting up to ${options.drain} for the messages that are under way.`);
     void clock.sleep(drainMs, over.signal).then(() => {
       if (over.signal.aborted) return;
@@ -72,11 +75,11 @@ async function work(context: Context, options: WorkOptions): Promise<ExitStatus>
       context.exit(EXIT.tryAgain);
     });
   });
-  const tell = new Teller(log, () => clock.monotonic());
+  const teller = new Teller(log, clock);
   const onEvent = (event: WorkEvent): void => {
-    health?.record(event);
+    watched?.metrics.record(event);
     pass.record(event);
-    tell.event(event);
+    teller.event(event);
   };
 
   // Somebody may have died between writing down a campaign and having a worker woken for it.
@@ -84,18 +87,19 @@ async function work(context: Context, options: WorkOptions): Promise<ExitStatus>
     for (;;) {
       await clock.sleep(SWEEP_EVERY_MS, over.signal);
       if (over.signal.aborted) return;
-      const isWell = await wakeAll(store, engine, clock).then(
+      const isWell = await wakeAll(context).then(
         () => true,
         () => false,
       );
-      health?.seen(isWell);
+      watched?.health.seen(isWell);
+      teller.tell();
     }
   };
   try {
-    await wakeAll(store, engine, clock);
+    await wakeAll(context);
     void sweep();
     if (!once)
-      log.info('ready', `Waiting for what is due${health ? `; ${health.url}/metrics` : ''}. Stop with Ctrl-C.`);
+      log.info('ready', `Waiting for what is due${watched ? `; ${watched.url}/metrics` : ''}. Stop with Ctrl-C.`);
     const world = {
       store,
       engine,
@@ -103,6 +107,11 @@ async function work(context: Context, options: WorkOptions): Promise<ExitStatus>
       clock,
       random: context.random,
       providerFor: async (campaign: Campaign) => context.provider(await context.accountOf(campaign)),
+      onSingle: (campaign: Campaign, state: RowState) => {
+        watched?.metrics.single(campaign, state);
+        pass.single(campaign, state);
+        teller.single(campaign, state);
+      },
       namedBy: async (recurrence: Recurrence) => {
         const { template, outside } = recurrence;
         const named = async (name: string): Promise<Template> =>
@@ -119,7 +128,8 @@ async function work(context: Context, options: WorkOptions): Promise<ExitStatus>
   } finally {
     over.abort();
     interruption.dispose();
-    await health?.close();
+    teller.tell(true);
+    await watched?.close();
   }
   if (once) {
     const results = pass.results.map((summary) => ({ campaign: summary.campaign, summary }));
@@ -131,13 +141,27 @@ async function work(context: Context, options: WorkOptions): Promise<ExitStatus>
   return interruption.signal.aborted ? EXIT.interrupted : pass.status();
 }
 
-/** Has an account woken for each campaign and schedule that the store knows of, whoever has been told of them. */
-async function wakeAll(store: Store, engine: Engine, clock: Clock): Promise<void> {
+/** Tells of a worker on an address of its own. @throws Failure USAGE, PORT_IN_USE */
+async function serveWork(address: string) {
+  const { Health, serveHealth, WorkMetrics } = await import('../health.js');
+  const health = new Health();
+  const metrics = new WorkMetrics(health);
+  return { health, metrics, ...(await serveHealth(address, health)) };
+}
+
+/** Has an account woken for each campaign, schedule and single message that the store knows of, whoever has been told of them. */
+async function wakeAll(context: Context): Promise<void> {
+  const { store, engine } = await context.store();
+  const { clock } = context;
   for (const campaign of await store.openCampaigns()) {
     const at = dueAt(campaign, clock.now());
     if (at !== null) await engine.wake(campaign.account, at);
   }
   for (const { account, nextAt } of await store.recurrences()) if (nextAt !== null) await engine.wake(account, nextAt);
+  for (const account of new Set([...(await context.workspace()).accounts.values()].map(senderKey))) {
+    const at = await store.singlesDueAt(account);
+    if (at !== null) await engine.wake(account, at);
+  }
 }
 
 /** Everything that one pass came to. */
@@ -147,6 +171,13 @@ class Pass {
   /** By the campaign, the schedule or the account that could not be done. */
   readonly #putOff = new Map<string, unknown>();
   readonly #occurrences: { schedule: string; at: number; result: OccurrenceResult }[] = [];
+  /** Single messages by account, mode, flow and state. */
+  readonly #singles = new Map<
+    string,
+    { account: string; mode: string; flow: string | null; state: RowState; count: number }
+  >();
+  /** Why the single messages of an account are left. */
+  readonly #singlesStop = new Map<string, NonNullable<Campaign['stop']>>();
 
   constructor(strict: boolean) {
     this.#strict = strict;
@@ -157,6 +188,10 @@ class Pass {
       this.results.push(event.result);
       this.#putOff.delete(event.result.campaign.id);
     }
+    if (event.kind === 'singles') {
+      if (event.stop === null) this.#singlesStop.delete(event.account);
+      else this.#singlesStop.set(event.account, event.stop);
+    }
     if (event.kind === 'put_off') this.#putOff.set(event.campaign.id, event.error);
     if (event.kind === 'failed') this.#putOff.set(event.account, event.error);
     if (event.kind === 'occurrence_put_off') this.#putOff.set(event.recurrence.id, event.error);
@@ -166,11 +201,18 @@ class Pass {
     }
   }
 
+  single({ accountName: account, mode, flow }: Campaign, state: RowState): void {
+    const key = JSON.stringify([account, mode, flow, state]);
+    const known = this.#singles.get(key) ?? { account, mode, flow, state, count: 0 };
+    this.#singles.set(key, { ...known, count: known.count + 1 });
+  }
+
   json(): object {
     return {
       campaigns: this.results.map((result) => campaignJson(result.campaign, result)),
       putOff: [...this.#putOff].map(([what, error]) => ({ what, ...described(error) })),
       occurrences: this.#occurrences.map(({ schedule, at, result }) => ({ schedule, at: iso(at), ...result })),
+      singles: [...this.#singles.values()],
     };
   }
 
@@ -180,6 +222,8 @@ class Pass {
       ...this.results.map((result) => runStatus(result, this.#strict)),
       ...[...this.#putOff.values()].map((error) => (error instanceof Failure ? error.status : EXIT.internal)),
       ...this.#occurrences.map(({ result }) => OCCURRENCE_STATUS[result.kind]),
+      ...[...this.#singles.values()].map(({ state }) => SINGLE_STATUS[state]),
+      ...[...this.#singlesStop.values()].map(({ cause }) => STOP_STATUS[cause]),
     ];
     return gravest(statuses);
   }
@@ -189,6 +233,16 @@ const OCCURRENCE_STATUS: Record<OccurrenceResult['kind'], ExitStatus> = {
   campaign: EXIT.done,
   refused: EXIT.invalid,
   missed: EXIT.stopped,
+};
+
+/** Who is left out is a result, as in a campaign. */
+const SINGLE_STATUS: Record<RowState, ExitStatus> = {
+  queued: EXIT.done,
+  started: EXIT.done,
+  sent: EXIT.done,
+  skipped: EXIT.done,
+  failed: EXIT.someFailed,
+  unknown: EXIT.unknownOutcomes,
 };
 
 function described(error: unknown): { code: string; message: string; hint: string } {
@@ -204,13 +258,24 @@ function described(error: unknown): { code: string; message: string; hint: strin
 class Teller {
   readonly #log: Log;
   readonly #tick: () => number;
+  readonly #tally: Tally;
   readonly #toldAt = new Map<string, number>();
   /** Why a campaign was put off, which is told once: it is tried again every few seconds. */
   readonly #putOff = new Map<string, string>();
 
-  constructor(log: Log, tick: () => number) {
+  constructor(log: Log, clock: Clock) {
     this.#log = log;
-    this.#tick = tick;
+    this.#tick = () => clock.monotonic();
+    this.#tally = new Tally(log, clock);
+  }
+
+  single(campaign: Campaign, state: RowState): void {
+    tallySingle(this.#tally, campaign, state);
+  }
+
+  /** Tells what has come together. @param all also what was told of only just now */
+  tell(all = false): void {
+    this.#tally.tell(all);
   }
 
   event(event: WorkEvent): void {
@@ -265,6 +330,17 @@ class Teller {
           account: accountName,
           code,
         });
+        return;
+      }
+      case 'singles': {
+        const { account, stop } = event;
+        const what = `${account}, single messages`;
+        if (stop === null) this.#putOff.delete(what);
+        if (stop === null || this.#putOff.get(what) === stop.cause) return;
+        this.#putOff.set(what, stop.cause);
+        const { meaning, advice } = explainStop(stop);
+        const fields = { account, cause: stop.cause, code: stop.error?.code ?? null };
+        log.warn('singles_put_off', `${account}: single messages wait (${stop.cause}). ${meaning} ${advice}`, fields);
         return;
       }
       case 'missed':

@@ -35,6 +35,9 @@ async function serve(context: Context, options: SandboxOptions): Promise<ExitSta
     context.terminal.note(
       `An account that sends here: { provider: sandbox, channel: messenger, id: "${sandbox.page.id}", url: ${sandbox.url} }`,
     );
+    context.terminal.note(
+      `For what people do to reach pagecast listen: POST {"url": "http://127.0.0.1:PORT/webhooks/meta", "secret": "…"} to ${sandbox.url}/_sandbox/webhook, or write it into the seed.`,
+    );
     context.terminal.note(`What everybody received: ${sandbox.url}/_sandbox/received. Stop with Ctrl-C.`);
   }
   await new Promise<void>((resolve) => {

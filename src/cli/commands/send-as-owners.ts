@@ -197,7 +197,6 @@ async function makePlans(
       {
         template,
         outside: null,
-        mode: 'bulk',
         source: { kind: 'sheet', path: context.path(options.sheet ?? ''), limits },
         window,
         skipInvalid: options.skipInvalid === true,

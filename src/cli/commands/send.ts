@@ -427,7 +427,7 @@ async function makePlan(context: Context, request: Request): Promise<Plan> {
   const progress = await ProgressLine.start(context.terminal, context.clock, 'Checking the recipients');
   try {
     const world = { store, sheets, clock: context.clock, random: context.random };
-    return await planCampaign(world, { ...request, mode: 'bulk', window });
+    return await planCampaign(world, { ...request, window });
   } finally {
     progress.stop();
   }

@@ -62,7 +62,7 @@ Examples:
     );
   window
     .command('show')
-    .description("show one person's window")
+    .description("show one person's window: what opened it, when it shuts, and whether they have opted out")
     .argument('<id>', 'the user ID')
     .addOption(accountOption())
     .addHelpText('after', '\nExample:\n  $ pagecast window show 7642925849053947 --account acme-page')
@@ -143,19 +143,30 @@ async function show(context: Context, id: string, options: WindowOptions): Promi
     counts: enabled.includes(opener),
     closesAt: closesAt(openedAt, settings),
   }));
+  const [standing] = await store.standings(senderKey(account), [id], settings);
+  const optedOutAt = standing?.optedOutAt ?? null;
   const last = openers.find((one) => one.counts);
   const state = last === undefined ? 'unknown' : now < last.closesAt ? 'open' : 'closed';
   if (context.terminal.json) {
-    context.terminal.document({ account: name, userId: id, state, closesAt: last?.closesAt ?? null, openers });
+    const { opener = null, openedAt = null, closesAt = null } = last ?? {};
+    context.terminal.document({ account: name, userId: id, state, opener, openedAt, closesAt, optedOutAt, openers });
     return EXIT.done;
   }
   const { paint } = context.terminal;
   if (last === undefined) context.terminal.data(`${id} is not known to have written to ${name}.`);
-  else if (state === 'open')
+  else {
+    const by = `opened by ${last.opener} at ${time(last.openedAt)}`;
     context.terminal.data(
-      `${paint.green('open')} for another ${duration(last.closesAt - now)}, until ${time(last.closesAt)}`,
+      state === 'open'
+        ? `${paint.green('open')} for another ${duration(last.closesAt - now)}, until ${time(last.closesAt)}; ${by}`
+        : `${paint.red('shut')} since ${time(last.closesAt)}; ${by}`,
     );
-  else context.terminal.data(`${paint.red('shut')} since ${time(last.closesAt)}`);
+  }
+  if (optedOutAt !== null) {
+    context.terminal.data(
+      `${paint.red('opted out')} since ${time(optedOutAt)}: only what they have written since then may be answered`,
+    );
+  }
   if (openers.length > 0) {
     const rows = openers.map((one) => [
       one.opener,

@@ -6,9 +6,13 @@ import { verifyAccounts, type Verdict, type VerdictCheck } from '../../app/verif
 import { EXIT, Failure, gravest, type ExitStatus } from '../../core/failure.js';
 import { checkTemplate } from '../../core/template.js';
 import { isError } from '../../core/finding.js';
+import type { DeadReason } from '../../ports.js';
 import type { AccountConfig } from '../../workspace/config.js';
+import { accountCallbacks } from '../callbacks.js';
 import type { Context } from '../context.js';
+import { checkedFlows } from '../flows.js';
 import type { Launch } from '../launch.js';
+import { plural, time } from '../render.js';
 import { MARKS } from '../verdict-text.js';
 
 export function register(program: Command, launch: Launch): void {
@@ -21,7 +25,9 @@ export function register(program: Command, launch: Launch): void {
 
   program
     .command('doctor')
-    .description('check the configuration, the templates, the secrets, the store, and whether the accounts work')
+    .description(
+      'check the configuration, the templates, the flows, the secrets, the store, and whether the accounts work',
+    )
     .option('--offline', 'do not ask the services whether the accounts work')
     .addHelpText('after', '\nExamples:\n  $ pagecast doctor\n  $ pagecast doctor --offline --json')
     .action(launch((context: Context, options: { offline?: boolean }) => doctor(context, options.offline === true)));
@@ -86,6 +92,7 @@ async function doctor(context: Context, isOffline: boolean): Promise<ExitStatus>
     async () => (await context.workspace()).file ?? 'none here or above; the sandbox account works without one',
   );
   let verdicts: Verdict[] = [];
+  let isStoreUsable = false;
   if (isReadable) {
     const { accounts } = await context.workspace();
     const askable: AccountConfig[] = [];
@@ -117,7 +124,9 @@ async function doctor(context: Context, isOffline: boolean): Promise<ExitStatus>
       }
       return `${entries.length} usable`;
     });
-    await examine('store', async () => {
+    await examineFlows(context, examine);
+    await examineCallbacks(context, examine);
+    isStoreUsable = await examine('store', async () => {
       const url = (await context.storeUrl()).replace(/\/\/[^@/]*@/, '//…@');
       await context.store();
       return url;
@@ -129,6 +138,8 @@ async function doctor(context: Context, isOffline: boolean): Promise<ExitStatus>
   for (const { account, checks } of verdicts) {
     for (const { about, ...check } of checks) found.push({ name: `account ${account}, ${about}`, ...check });
   }
+  const inbound = isStoreUsable ? await examineInbound(context) : [];
+  found.push(...inbound);
   const ok = found.every((one) => one.state !== 'failed');
   const { terminal } = context;
   if (terminal.json) {
@@ -138,8 +149,86 @@ async function doctor(context: Context, isOffline: boolean): Promise<ExitStatus>
       terminal.data(`${MARKS[state](terminal.paint)} ${name}: ${detail}${hint === '' ? '' : `\n     ${hint}`}`);
     }
   }
-  return isConfigured ? gravest(verdicts.map((verdict) => verdict.status)) : EXIT.usage;
+  if (!isConfigured) return EXIT.usage;
+  const isHeard = inbound.every(({ state }) => state !== 'failed');
+  return gravest([...verdicts.map((verdict) => verdict.status), isHeard ? EXIT.done : EXIT.tryAgain]);
 }
+
+type Examine = (name: string, work: () => Promise<string>) => Promise<boolean>;
+
+async function examineFlows(context: Context, examine: Examine): Promise<void> {
+  const listing = await checkedFlows(context).catch((error: unknown) => {
+    if (error instanceof Failure) return error;
+    throw error;
+  });
+  if (!(listing instanceof Failure) && listing.flows.length + listing.broken.length === 0) return;
+  await examine('flows', () => {
+    if (listing instanceof Failure) throw listing;
+    const { flows, broken } = listing;
+    const [first] = broken;
+    if (first) throw first.failure;
+    const faulty = flows.filter(({ ok }) => !ok).map(({ flow }) => flow.name);
+    if (faulty.length === 0) return Promise.resolve(`${flows.length} usable`);
+    const are = faulty.length === 1 ? 'has faults and is' : 'have faults and are';
+    throw new Failure('FLOW_INVALID', `${faulty.join(', ')} ${are} not run.`, 'See them: pagecast flow check');
+  });
+}
+
+/** Only where something is to be listened to: others send without it. */
+async function examineCallbacks(context: Context, examine: Examine): Promise<void> {
+  const { listen } = await context.workspace();
+  if (Object.values(listen).every((setting) => setting === null)) return;
+  for (const { account, failure } of await accountCallbacks(context)) {
+    await examine(`account ${account.name}, callbacks`, () => {
+      if (failure) throw failure;
+      return Promise.resolve('can be checked');
+    });
+  }
+}
+
+/** What came in and was not, or could not be, heard. */
+async function examineInbound(context: Context): Promise<Examination[]> {
+  const { store } = await context.store();
+  const now = context.clock.now();
+  const found: Examination[] = [];
+  const [oldest] = await store.received(1);
+  if (oldest) {
+    const isLate = now - oldest.receivedAt > HEARD_WITHIN_MS;
+    found.push({
+      name: 'callbacks that wait',
+      state: isLate ? 'failed' : 'unknown',
+      detail: `${plural(await store.backlog(), 'callback waits', 'callbacks wait')} to be heard; the oldest came ${time(oldest.receivedAt)}.`,
+      hint: 'What is accepted is heard within a second while a listener runs. Start one: pagecast listen',
+    });
+  }
+  const [newest] = await store.deadLetters(1);
+  if (newest) {
+    const counts = Object.entries(await store.deadLetterCounts()) as [DeadReason, number][];
+    const sum = counts.reduce((total, [, count]) => total + count, 0);
+    const reasons = counts.map(([reason, count]) => `${reason} ${count.toLocaleString('en')}`);
+    found.push({
+      name: 'dead letters',
+      state: 'unknown',
+      detail: `${plural(sum, 'callback')} could not be used in full: ${reasons.join(', ')}; the newest came ${time(newest.receivedAt)}.`,
+      hint: counts.map(([reason]) => `${reason}: ${DEAD_LETTER_ADVICE[reason]}`).join('\n     '),
+    });
+  }
+  return found;
+}
+
+/** A listener looks for what waits each second, also for what one that died has left. */
+const HEARD_WITHIN_MS = 60_000;
+
+const DEAD_LETTER_ADVICE: Record<DeadReason, string> = {
+  not_json: 'What was signed was no JSON. Look at what stands between the service and the listener.',
+  not_a_webhook: 'It was no callback of the service to whose address it came. Look at which address is entered where.',
+  unknown_account:
+    'It was about an account that pagecast.yaml does not have. Add it (for Instagram behind a Page: instagramId), or take the subscription away at the service.',
+  malformed:
+    'A part of it lacked what such a callback has. The service may have changed them: look for a newer pagecast.',
+  from_the_future: 'It tells of times to come. Set the clock of this machine.',
+  over_limit: 'It held more than one callback may hold; what was above that is lost.',
+};
 
 async function exists(path: string): Promise<boolean> {
   return access(path).then(
