@@ -48,7 +48,7 @@ describe('the pace of an account', () => {
     expect(winner.status, winner.stderr).toBe(0);
     expect(loser.status, loser.stderr).toBe(7);
     expect(loser.stderr).toContain('ACCOUNT_BUSY');
-    expect(loser.stderr).toContain('Another process is sending for the account page.');
+    expect(loser.stderr).toContain('Another process is working for the account page.');
 
     await trial.judge(sandbox);
     expect(trial.ledger.campaign()?.rows).toEqual({ sent: 120 });
