@@ -164,13 +164,13 @@ class Hearing {
   }
 
   async decide(delivery: Delivery): Promise<Decision> {
-    const { ignored, ...content } = this.#world.readDelivery(delivery);
+    const { events, echoes, receipts, optOuts: told, dead, ignored } = this.#world.readDelivery(delivery);
     const singles: NewSingle[] = [];
     const confirmations: NewSingle[] = [];
-    const optOuts = [...content.optOuts];
+    const optOuts = [...told];
     const unanswered: Decision['unanswered'] = [];
     const undisclosed = new Set<NewSingle>();
-    for (const event of content.events) {
+    for (const event of events) {
       const { account, userId, openedAt: at } = event;
       const ear = this.#ears.get(account);
       const isFirstHere = ear?.waitsForFirst === true && this.#isFirstHere(event);
@@ -195,7 +195,8 @@ class Hearing {
         if (answer.isUndisclosed) undisclosed.add(answer.single);
       }
     }
-    return { heard: { ...content, optOuts, delivery, singles, confirmations }, ignored, unanswered, undisclosed };
+    const heard = { delivery, events, echoes, receipts, optOuts, dead, singles, confirmations };
+    return { heard, ignored, unanswered, undisclosed };
   }
 
   /** Whether these deliveries have told of nothing else that the person did. */

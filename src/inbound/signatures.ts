@@ -4,7 +4,7 @@
  * everybody can sign with it.
  * Source: Meta, "Webhooks" (validating payloads); Twilio, "Webhooks security". CAMS documents no signature.
  */
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto';
 import type * as webhooks from 'twilio/lib/webhooks/webhooks.js';
 import { Failure } from '../core/failure.js';
 
@@ -30,11 +30,14 @@ export const META_SIGNATURE = /^sha256=[\da-f]{64}$/;
 export const TWILIO_SIGNATURE = /^[A-Za-z\d+/]{27}=$/;
 
 export function metaCheck(apps: Credentials['meta']): Check<Buffer> {
-  const isRight = (secret: string, signature: Buffer, body: Buffer): boolean =>
-    timingSafeEqual(createHmac('sha256', secret).update(body).digest(), signature);
+  const keys = apps
+    .filter(({ secret }) => secret !== '')
+    .map(({ secret, accounts }) => ({ key: createSecretKey(secret, 'utf8'), accounts }));
+  const isRight = (key: KeyObject, signature: Buffer, body: Buffer): boolean =>
+    timingSafeEqual(createHmac('sha256', key).update(body).digest(), signature);
   return (header, body) => {
     const signature = Buffer.from(header.slice('sha256='.length), 'hex');
-    return accountsOf(apps.filter(({ secret }) => secret !== '' && isRight(secret, signature, body)));
+    return accountsOf(keys.filter(({ key }) => isRight(key, signature, body)));
   };
 }
 
@@ -55,7 +58,9 @@ function digestOf(token: string): Buffer {
 }
 
 function accountsOf(right: readonly { accounts: string[] }[]): string[] | null {
-  return right.length === 0 ? null : [...new Set(right.flatMap(({ accounts }) => accounts))];
+  const [first, ...others] = right;
+  if (first === undefined) return null;
+  return others.length === 0 ? first.accounts : [...new Set(right.flatMap(({ accounts }) => accounts))];
 }
 
 /** What Twilio signs: the path and query that it came to, and the form. */

@@ -1,5 +1,6 @@
 /** Callbacks from the moment they are accepted: kept until they are heard, and then all that they say takes effect at once. */
 import type {
+  CallbackService,
   DeadLetter,
   DeadReason,
   Delivery,
@@ -42,17 +43,20 @@ export class SqliteInbound {
   }
 
   received(limit: number): Delivery[] {
-    const page = this.#file.sql(
-      `SELECT number, service, accounts, body, received_at AS receivedAt FROM deliveries
-       WHERE number > ? ORDER BY number LIMIT ${RECEIVED_AT_ONCE}`,
-    );
+    const page = this.#file
+      .sql(
+        `SELECT number, service, accounts, body, received_at FROM deliveries
+         WHERE number > ? ORDER BY number LIMIT ${RECEIVED_AT_ONCE}`,
+      )
+      .raw();
     const found: Delivery[] = [];
     let size = 0;
     while (found.length < limit && size < RECEIVED_CHARACTERS) {
-      const rows = page.all(found.at(-1)?.number ?? -1) as (Omit<Delivery, 'accounts'> & { accounts: string })[];
-      for (const row of rows.slice(0, limit - found.length)) {
-        found.push({ ...row, accounts: this.#accounts(row.accounts) });
-        size += row.body.length;
+      type Row = [number: number, service: CallbackService, accounts: string, body: string, receivedAt: number];
+      const rows = page.all(found.at(-1)?.number ?? -1) as Row[];
+      for (const [number, service, accounts, body, receivedAt] of rows.slice(0, limit - found.length)) {
+        found.push({ number, service, accounts: this.#accounts(accounts), body, receivedAt });
+        size += body.length;
       }
       if (rows.length < RECEIVED_AT_ONCE) break;
     }
