@@ -13,7 +13,7 @@ import type {
 } from './core/delivery.js';
 import type { Failure } from './core/failure.js';
 import type { Finding, SheetLimits, SheetOrigin } from './core/finding.js';
-import type { Flow } from './core/flow.js';
+import type { Flow, QuietHours } from './core/flow.js';
 import type { OptOutChange, OptOutSource } from './core/opt-out.js';
 import type { RowMark } from './core/metadata.js';
 import type { PlanReason, SkipReason, Standing } from './core/plan.js';
@@ -367,6 +367,14 @@ export interface ContinuousCampaign {
   flow: string | null;
   template: Template;
   pace: number;
+  /** When its messages do not leave, and what becomes of those that are due then; null for none such. */
+  quiet: QuietRule | null;
+}
+
+/** `skip`: what is due in these hours is left out as `expired`; so is, with `wait`, what would be too late after them. */
+export interface QuietRule {
+  hours: QuietHours;
+  then: 'skip' | 'wait';
 }
 
 /** One message to one person, apart from campaigns in bulk; goes before their rows. */
@@ -378,7 +386,7 @@ export interface NewSingle {
   values: readonly string[];
   /** What it is sent for, such as the id of the message that it answers: an account sends nobody two for one occasion. */
   occasion: string;
-  /** When the person did what it answers; null when it answers nothing. */
+  /** When the person wrote what it answers (`isWritten`); null when it answers nothing that they wrote. */
   answersAt: number | null;
   /** Not before this instant; null for at once. */
   notBefore: number | null;
@@ -435,6 +443,8 @@ export interface Campaign {
   mode: SendMode;
   /** Of a continuous campaign: as in ContinuousCampaign. Null for campaigns in bulk. */
   flow: string | null;
+  /** As `flow`. */
+  quiet: QuietRule | null;
   outside: Template | null;
   /** A name that its sender gave it, under which no other campaign can be made; null without. */
   key: string | null;
@@ -574,7 +584,16 @@ export interface RunStep {
   skipped: readonly { seq: number; reason: SkipReason }[];
   /** `outside`: it goes out as the campaign's registered template for people whose window is shut. */
   started: readonly { seq: number; outside: boolean }[];
+  /** Queued rows that are to leave at this instant at the earliest. */
+  postponed?: readonly { seq: number; notBefore: number }[];
 }
+
+/**
+ * What came of a step beyond its settlements, which are always written down. `outdated`: a row that was to be started has been
+ * settled by somebody else, through an echo or because it was withdrawn; nothing was started or left out. `halted`: so it is,
+ * because the campaign is no longer to run.
+ */
+export type StepResult = 'done' | 'outdated' | 'halted';
 
 export interface Settlement {
   seq: number;
@@ -633,7 +652,10 @@ export interface MessageRow {
   state: RowState;
   reason: SkipReason | null;
   opener: Opener | null;
+  /** Of a single message, when it expires. */
   closesAt: number | null;
+  /** While it is queued, it is not sent before; null when it may be at once. */
+  notBefore: number | null;
   attempts: number;
   startedAt: number | null;
   settledAt: number | null;
@@ -690,7 +712,15 @@ export interface UserEvent extends OpenerEvent {
 
 /** Why a delivery, or something in it, could not be used. */
 export type DeadReason =
-  'not_json' | 'not_a_webhook' | 'unknown_account' | 'malformed' | 'from_the_future' | 'over_limit';
+  | 'not_json'
+  | 'too_deep'
+  | 'not_a_webhook'
+  | 'unknown_account'
+  | 'malformed'
+  | 'from_the_future'
+  | 'over_limit'
+  /** To hear it came to an error: a fault in pagecast. */
+  | 'failed';
 
 /** What a delivery says, by account. */
 export interface DeliveryContent {
@@ -718,8 +748,6 @@ export interface HeardResult {
   openersMoved: number;
   rowsSettled: number;
   receiptsMatched: number;
-  /** How many have opted out, or back in. */
-  optOutsChanged: number;
   /** One for each of its singles, then one for each confirmation that was called for. */
   singles: QueuedSingle[];
 }
@@ -814,10 +842,9 @@ export interface Store {
   nextAttemptAt(campaign: string): Promise<number | null>;
   /**
    * Writes a step durably.
-   * @returns whether the campaign is still to run; if not, nothing was started. So it is, too, when a single message of the
-   * step has been withdrawn meanwhile.
+   * @throws Failure LEASE_LOST
    */
-  record(lease: Lease, campaign: string, step: RunStep, now: number): Promise<boolean>;
+  record(lease: Lease, campaign: string, step: RunStep, now: number): Promise<StepResult>;
   /** Ends a run. A campaign becomes `finished` only when nothing is queued or started. */
   conclude(
     lease: Lease,
@@ -840,7 +867,7 @@ export interface Store {
    * Adds receipts to rows that are `sent`. One that names its campaign does what an echo does as well: a row that was
    * attempted is `sent`, whatever was thought of it, and one that is under way will be; only a row that failed stays so when
    * the receipt tells of a failure too. Of all receipts for a row one stands, in whatever order they came (core/receipt.ts).
-   * Whoever has opted out by one counts as opted out from then on.
+   * Whoever has opted out by one counts as opted out since the message was sent, whenever the receipt comes.
    * @returns how many belonged to a row, and how many settled one
    */
   recordReceipts(
@@ -855,15 +882,16 @@ export interface Store {
   /** How many deliveries wait to be heard. */
   backlog(): Promise<number>;
   /**
-   * Does what is to be done about deliveries and takes them out, in one step for all of them. Of those that have failed a
-   * dead letter is kept; of all dead letters the newest so many.
+   * Does what is to be done about deliveries and takes them out, in one step for all of them. An event of Twilio, which does
+   * not tell when it happened, is heard once, however often it is delivered within 90 days. Of those that have failed a
+   * dead letter is kept; of all dead letters the newest so many, and none for more than thirty days.
    * @returns for each of them what came of it; null where somebody else has heard it already, and nothing was done
    */
   hear(heard: readonly HeardDelivery[], now: number): Promise<(HeardResult | null)[]>;
-  /** The newest first. */
-  deadLetters(limit: number): Promise<DeadLetter[]>;
-  /** How many dead letters are kept, by reason. */
-  deadLetterCounts(): Promise<Partial<Record<DeadReason, number>>>;
+  /** Of those that came since then, the newest first. */
+  deadLetters(since: number, limit: number): Promise<DeadLetter[]>;
+  /** How many dead letters of those that came since then are kept, by reason. */
+  deadLetterCounts(since: number): Promise<Partial<Record<DeadReason, number>>>;
 
   /** Whether people opted out or back in; the latest of what each has done counts, in whatever order it is told. @returns how many changed */
   changeOptOuts(changes: readonly OptOutChange[]): Promise<number>;
@@ -872,8 +900,11 @@ export interface Store {
 
   /** Queues single messages, in one step. @returns what came of each, in their order */
   queueSingles(singles: readonly NewSingle[], now: number): Promise<QueuedSingle[]>;
-  /** The single messages of an account that may be sent now, those that have waited longest first. */
-  nextSingles(account: string, limit: number, now: number): Promise<SingleRow[]>;
+  /**
+   * The single messages of an account that may be sent now, those that have been due for longest first.
+   * @param except none of these campaigns
+   */
+  nextSingles(account: string, limit: number, now: number, except?: readonly string[]): Promise<SingleRow[]>;
   /** When the next single message of an account may be sent, in the past where one waits; null when none is queued. */
   singlesDueAt(account: string): Promise<number | null>;
   /** Leaves a single message out as `cancelled`. @returns false when it is no longer queued */

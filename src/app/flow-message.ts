@@ -11,13 +11,13 @@ import { paceOf } from '../core/pacing.js';
 import { judge, templateBlock, type PolicyBlock, type SenderKind, type Verdict } from '../core/policy.js';
 import { senderKey } from '../core/sender.js';
 import { checkTemplate, usedVariables, type Template } from '../core/template.js';
-import { windowState, type LastOpener, type WindowSettings } from '../core/window.js';
+import { isWritten, windowState, type LastOpener, type WindowSettings } from '../core/window.js';
 import type { Account, ContinuousCampaign, NewSingle, Store } from '../ports.js';
 import { checkTypedIn } from './check-sheet.js';
 import { quietUntil } from './quiet-hours.js';
 
-/** Everything by which messages are sent by themselves. */
-export interface Answering {
+/** Everything by which messages are sent by themselves: the flows, and what they go by. */
+export interface FlowConfiguration {
   accounts: readonly Account[];
   /** Record owner → the name of their account. */
   owners: ReadonlyMap<string, string>;
@@ -37,8 +37,8 @@ export interface FlowMessageRequest {
   values: Readonly<Record<string, string>>;
   /** As in NewSingle. */
   occasion: string;
-  /** When the person did what it answers; null when it answers nothing. */
-  answersAt: number | null;
+  /** What the person did that it answers; null when it answers nothing. */
+  event: LastOpener | null;
   /** What last opened the person's window; null when nothing did. */
   last: LastOpener | null;
   now: number;
@@ -61,17 +61,17 @@ export type FlowMessage =
   | { kind: 'invalid'; findings: Finding[] };
 
 export async function flowMessage(
-  { store, answering }: { store: Store; answering: Answering },
+  { store, configuration }: { store: Store; configuration: FlowConfiguration },
   request: FlowMessageRequest,
 ): Promise<FlowMessage> {
-  const { flow, account, userId, answersAt, now } = request;
-  const { automation, window } = answering;
+  const { flow, account, userId, event, now } = request;
+  const { automation, window } = configuration;
   const { channel } = account;
-  if (answersAt !== null && now >= answersAt + flow.expiryMs) return { kind: 'late' };
+  if (event !== null && now >= event.openedAt + flow.expiryMs) return { kind: 'late' };
   const until = flow.quietHours === null ? null : quietUntil(now, flow.quietHours);
-  const expiresAt = (answersAt ?? until ?? now) + flow.expiryMs;
+  const expiresAt = (event?.openedAt ?? until ?? now) + flow.expiryMs;
   const language = await store.lastLanguage(senderKey(account), userId);
-  const text = textOf(request, language, answering.templates);
+  const text = textOf(request, language, configuration.templates);
   if (text === null) return { kind: 'no_template' };
   const { template, given } = text;
   const variables = usedVariables(template);
@@ -99,11 +99,11 @@ export async function flowMessage(
   const sentence = await disclosure(store, request, template, language, automation);
   const disclosed = sentence === null ? template : withDisclosure(template, sentence, { channel, values });
   const single: NewSingle = {
-    campaign: campaignOf(account, flow.type, flow.name, disclosed ?? template),
+    campaign: campaignOf(account, flow.type, flow.name, disclosed ?? template, quietRuleOf(flow)),
     userId,
     values,
     occasion: request.occasion,
-    answersAt,
+    answersAt: event !== null && isWritten(event.opener) ? event.openedAt : null,
     notBefore: until,
     expiresAt,
     onceSince: flow.oncePerMs === null ? null : now - flow.oncePerMs,
@@ -118,9 +118,14 @@ export function campaignOf(
   mode: ContinuousCampaign['mode'],
   flow: string,
   template: Template,
+  quiet: ContinuousCampaign['quiet'] = null,
 ): ContinuousCampaign {
   const pace = paceOf(template, account.pace);
-  return { account: senderKey(account), accountName: account.name, mode, flow, template, pace };
+  return { account: senderKey(account), accountName: account.name, mode, flow, template, pace, quiet };
+}
+
+function quietRuleOf({ quietHours, inQuietHours }: Flow): ContinuousCampaign['quiet'] {
+  return quietHours && { hours: quietHours, then: inQuietHours };
 }
 
 function senderOf({ from }: Flow): SenderKind {

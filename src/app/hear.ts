@@ -3,12 +3,12 @@
  * which does it in one step. So whatever happens, and however many listen, everything is done once. Nothing is sent here.
  */
 import { Failure } from '../core/failure.js';
-import { answering as flowFor, listensOn, PUBLIC_OPENERS, type Flow } from '../core/flow.js';
+import { flowFor, listensOn, type Flow } from '../core/flow.js';
 import { freeTextTemplate } from '../core/free-text.js';
 import { inLanguage, normalWord, optOutWord, OPT_OUT_FLOW } from '../core/opt-out.js';
 import type { RuleRow } from '../core/policy.js';
 import { senderKey } from '../core/sender.js';
-import { windowState, type LastOpener, type Opener } from '../core/window.js';
+import { isWritten, windowState, type LastOpener, type Opener } from '../core/window.js';
 import type {
   Account,
   Clock,
@@ -21,13 +21,13 @@ import type {
   Store,
   UserEvent,
 } from '../ports.js';
-import { campaignOf, flowMessage, type Answering, type FlowMessage } from './flow-message.js';
+import { campaignOf, flowMessage, type FlowConfiguration, type FlowMessage } from './flow-message.js';
 
 export interface HearWorld {
   store: Store;
   clock: Clock;
   readDelivery: (delivery: Delivery) => DeliveryContent;
-  answering: Answering;
+  configuration: FlowConfiguration;
 }
 
 /** What came of an event that a flow waits for. A row of the vendors' pages: that row refuses the answer. */
@@ -60,7 +60,7 @@ export interface AccountReport {
 export interface HearReport {
   /** How many deliveries were read; 0 when none waits. */
   read: number;
-  /** How many of them were heard here, rather than by somebody else meanwhile. All else is about these. */
+  /** How many of them were heard or put aside here, rather than by somebody else meanwhile. All else is about these. */
   heard: number;
   /** By `senderKey`. */
   accounts: Map<string, AccountReport>;
@@ -69,13 +69,14 @@ export interface HearReport {
   openersMoved: number;
   rowsSettled: number;
   receiptsMatched: number;
-  optOutsChanged: number;
   /** How many opt-outs are confirmed to whoever opted out. */
   confirmations: number;
   /** Dead letters. */
   dead: Partial<Record<DeadReason, number>>;
   /** What deliveries tell that is nobody's concern here, by kind. */
   ignored: Partial<Record<string, number>>;
+  /** What kept deliveries from being heard, one for each that was put aside for it. */
+  failures: unknown[];
 }
 
 /** Deliveries that tell of so many things are a step of their own: while the store takes one, nobody else can write to it. */
@@ -93,35 +94,53 @@ export async function hearReceived(world: HearWorld, limit: number): Promise<Hea
   let things = 0;
   for (const delivery of await store.received(limit)) {
     if (things >= MOST_THINGS) break;
-    const decision = await hearing.decide(delivery);
+    const decision = await hearing.decide(delivery).catch((error: unknown) => putAside(delivery, error));
     const { events, echoes, receipts } = decision.heard;
     things += events.length + echoes.length + receipts.length;
     decisions.push(decision);
   }
   if (decisions.length === 0) return newReport();
-  const heard = decisions.map((decision) => decision.heard);
-  return reportOn(decisions, await hearAll(store, heard, clock.now()));
+  return reportOn(await hearAll(store, decisions, clock.now()));
 }
 
 /**
- * Hears all of them in one step. One that the store cannot take would otherwise keep all that come after it waiting for ever,
- * so it is looked for and put aside.
+ * A delivery that comes to an error each time would keep all that come after it waiting for ever, so it becomes a dead letter.
+ * @throws the error where it is no delivery's fault: a busy store, or a full disk
  */
-async function hearAll(store: Store, heard: readonly HeardDelivery[], now: number): Promise<(HeardResult | null)[]> {
+function putAside(delivery: Delivery, error: unknown): Decision {
+  if (error instanceof Failure) throw error;
+  const nothing = { events: [], echoes: [], receipts: [], optOuts: [], singles: [], confirmations: [] };
+  const heard = { delivery, ...nothing, dead: 'failed' as const };
+  return { heard, ignored: {}, unanswered: [], undisclosed: new Set(), failures: [error] };
+}
+
+/** A decision that was carried out. */
+interface Done {
+  decision: Decision;
+  /** Null where somebody else has heard the delivery. */
+  result: HeardResult | null;
+}
+
+/** Hears all of them in one step. One that the store cannot take is looked for and put aside. */
+async function hearAll(store: Store, decisions: readonly Decision[], now: number): Promise<Done[]> {
   try {
-    return await store.hear(heard, now);
+    return await carryOut(store, decisions, now);
   } catch (error) {
-    // A busy store or a full disk is no delivery's fault.
-    if (error instanceof Failure) throw error;
-    const [one] = heard;
-    if (one !== undefined && heard.length === 1) {
-      const nothing = { events: [], echoes: [], receipts: [], optOuts: [], singles: [], confirmations: [] };
-      return store.hear([{ delivery: one.delivery, ...nothing, dead: 'malformed' }], now);
+    const [one] = decisions;
+    if (one !== undefined && decisions.length === 1) {
+      return carryOut(store, [putAside(one.heard.delivery, error)], now);
     }
-    const middle = Math.ceil(heard.length / 2);
-    const first = await hearAll(store, heard.slice(0, middle), now);
-    return [...first, ...(await hearAll(store, heard.slice(middle), now))];
+    if (error instanceof Failure) throw error;
+    const middle = Math.ceil(decisions.length / 2);
+    const first = await hearAll(store, decisions.slice(0, middle), now);
+    return [...first, ...(await hearAll(store, decisions.slice(middle), now))];
   }
+}
+
+async function carryOut(store: Store, decisions: readonly Decision[], now: number): Promise<Done[]> {
+  const heard = decisions.map((decision) => decision.heard);
+  const results = await store.hear(heard, now);
+  return decisions.map((decision, index) => ({ decision, result: results[index] ?? null }));
 }
 
 /** What is to be done about a delivery, and what is told of it once that is done. */
@@ -132,6 +151,8 @@ interface Decision {
   unanswered: { account: string; flow: string; because: AnswerResult }[];
   /** Answers without the sentence that says that they are automatic, although it is called for. */
   undisclosed: ReadonlySet<NewSingle>;
+  /** What kept it from being heard, where it is put aside. */
+  failures: readonly unknown[];
 }
 
 /** What an account's flows wait for. */
@@ -143,6 +164,7 @@ interface Ear {
   senders: Map<Flow, Account>;
   /** As `normalWord` gives them. */
   keywords: Set<string>;
+  payloads: Set<string>;
   waitsForFirst: boolean;
 }
 
@@ -152,13 +174,13 @@ class Hearing {
   readonly #now: number;
   readonly #ears: ReadonlyMap<string, Ear>;
   readonly #optOutWords: ReadonlySet<string>;
-  /** Those of whom these deliveries tell, where that matters; the store need not know of them yet. */
-  readonly #heardOf = new Set<string>();
+  /** Those who have written by these deliveries, where that matters; the store need not know of it yet. */
+  readonly #haveWritten = new Set<string>();
 
   constructor(world: HearWorld, now: number) {
     this.#world = world;
     this.#now = now;
-    const { ears, optOutWords } = listening(world.answering);
+    const { ears, optOutWords } = listening(world.configuration);
     this.#ears = ears;
     this.#optOutWords = optOutWords;
   }
@@ -173,10 +195,11 @@ class Hearing {
     for (const event of events) {
       const { account, userId, openedAt: at } = event;
       const ear = this.#ears.get(account);
-      const isFirstHere = ear?.waitsForFirst === true && this.#isFirstHere(event);
-      const isSaidToUs = event.text !== null && !PUBLIC_OPENERS.includes(event.opener);
-      const word = isSaidToUs ? normalWord(event.text ?? '') : '';
-      const wish = this.#optOutWords.has(word) ? await this.#wish(event) : null;
+      const isWriting = isWritten(event.opener);
+      const isFirstHere = isWriting && ear?.waitsForFirst === true && this.#isFirstHere(event);
+      const word = isWriting ? normalWord(event.text ?? '') : '';
+      const mayBeWish = this.#optOutWords.has(word) && !this.#isOffered(event, ear);
+      const wish = mayBeWish ? await this.#wish(event) : null;
       if (wish !== null) {
         optOuts.push({ account, userId, at, out: wish.out, source: 'keyword' });
         const isConfirmed = wish.out && event.standby !== true;
@@ -186,7 +209,7 @@ class Hearing {
       }
       // Two programs would talk at once, and the platform refuses the one that does not have the conversation.
       if (ear === undefined || ear.flows.length === 0 || event.standby === true) continue;
-      const flow = await this.#flowFor(event, ear, ear.keywords.has(word), isFirstHere);
+      const flow = await this.#answeringFlow(event, ear, ear.keywords.has(word), isFirstHere);
       if (flow === null) continue;
       const answer = await this.#answer(event, flow, ear.senders.get(flow) ?? ear.account);
       if (answer.kind !== 'message') unanswered.push({ account, flow: flow.name, because: whyNot(answer) });
@@ -196,18 +219,23 @@ class Hearing {
       }
     }
     const heard = { delivery, events, echoes, receipts, optOuts, dead, singles, confirmations };
-    return { heard, ignored, unanswered, undisclosed };
+    return { heard, ignored, unanswered, undisclosed, failures: [] };
   }
 
-  /** Whether these deliveries have told of nothing else that the person did. */
+  /** Whether these deliveries have told of nothing else that the person wrote. */
   #isFirstHere({ account, userId }: UserEvent): boolean {
-    const before = this.#heardOf.size;
-    return this.#heardOf.add(`${account} ${userId}`).size > before;
+    const before = this.#haveWritten.size;
+    return this.#haveWritten.add(`${account} ${userId}`).size > before;
+  }
+
+  /** Whether a reply was tapped that a flow waits for: one called "Cancel" may cancel an order, and is no opt-out. */
+  #isOffered({ payload }: UserEvent, ear: Ear | undefined): boolean {
+    return payload !== null && ear?.payloads.has(payload) === true && !this.#optOutWords.has(normalWord(payload));
   }
 
   /** Whether a person opts out, or back in, and in which language they are to be told; null when the word is of another language. */
   async #wish(event: UserEvent): Promise<{ out: boolean; language: string } | null> {
-    const { optOut, templates } = this.#world.answering;
+    const { optOut, templates } = this.#world.configuration;
     const last = await this.#world.store.lastLanguage(event.account, event.userId);
     // Where nothing is known of the person, a word that is also English is: "stop" stands in half of the lists.
     const languages = last === null ? ['en', ...new Set(templates.map((template) => template.language))] : [last];
@@ -216,7 +244,7 @@ class Hearing {
   }
 
   #confirmation(event: UserEvent, account: Account, language: string): NewSingle | null {
-    const { confirmation } = this.#world.answering.optOut;
+    const { confirmation } = this.#world.configuration.optOut;
     const text = confirmation && inLanguage(confirmation, language);
     const expiresAt = event.openedAt + CONFIRM_WITHIN_MS;
     // Twilio answers such words itself, and refuses whatever we send from then on (21610).
@@ -234,14 +262,15 @@ class Hearing {
     };
   }
 
-  async #flowFor(event: UserEvent, ear: Ear, isKeyword: boolean, isFirstHere: boolean): Promise<Flow | null> {
+  /** @param isFirstHere as `#isFirstHere` */
+  async #answeringFlow(event: UserEvent, ear: Ear, isKeyword: boolean, isFirstHere: boolean): Promise<Flow | null> {
     const { opener, text, payload } = event;
     const told = { opener, text: isKeyword ? text : null, payload };
     const flow = flowFor(ear.flows, told, false);
     const mayBeFirst = isFirstHere && (flow === null || flow.trigger.on === 'opener');
     if (!mayBeFirst) return flow;
     const known = await this.#world.store.openersOf(event.account, event.userId);
-    return flowFor(ear.flows, told, known.length === 0);
+    return flowFor(ear.flows, told, !known.some((one) => isWritten(one.opener)));
   }
 
   async #answer(event: UserEvent, flow: Flow, account: Account): Promise<FlowMessage> {
@@ -251,17 +280,17 @@ class Hearing {
       userId: event.userId,
       values: {},
       occasion: event.id,
-      answersAt: event.openedAt,
+      event,
       last: await this.#lastOpener(event),
       now: this.#now,
     });
   }
 
   async #lastOpener(event: UserEvent): Promise<LastOpener | null> {
-    const { store, answering } = this.#world;
-    const counts = answering.window.openers[event.opener];
-    if (counts && windowState(event, this.#now, answering.window) === 'open') return event;
-    const [standing] = await store.standings(event.account, [event.userId], answering.window);
+    const { store, configuration } = this.#world;
+    const counts = configuration.window.openers[event.opener];
+    if (counts && windowState(event, this.#now, configuration.window) === 'open') return event;
+    const [standing] = await store.standings(event.account, [event.userId], configuration.window);
     return standing?.last ?? null;
   }
 }
@@ -274,12 +303,12 @@ interface Listening {
 }
 
 /** The same for every delivery, as long as nobody changes the configuration. */
-const listenings = new WeakMap<Answering, Listening>();
+const listenings = new WeakMap<FlowConfiguration, Listening>();
 
-function listening(answering: Answering): Listening {
-  const known = listenings.get(answering);
+function listening(configuration: FlowConfiguration): Listening {
+  const known = listenings.get(configuration);
   if (known) return known;
-  const { accounts, owners, flows, optOut } = answering;
+  const { accounts, owners, flows, optOut } = configuration;
   const ears = new Map<string, Ear>();
   for (const account of accounts) {
     const key = senderKey(account);
@@ -290,17 +319,18 @@ function listening(answering: Answering): Listening {
       ear.flows.push(flow);
       ear.senders.set(flow, account);
       if (flow.trigger.on === 'keyword') for (const word of flow.trigger.words) ear.keywords.add(normalWord(word));
+      if (flow.trigger.on === 'payload') for (const payload of flow.trigger.payloads) ear.payloads.add(payload);
       ear.waitsForFirst ||= flow.trigger.on === 'first_message';
     }
   }
   const words = [...Object.values(optOut.out), ...Object.values(optOut.in)].flat();
   const made = { ears, optOutWords: new Set(words.map(normalWord).filter((word) => word !== '')) };
-  listenings.set(answering, made);
+  listenings.set(configuration, made);
   return made;
 }
 
 function newEar(account: Account): Ear {
-  return { account, flows: [], senders: new Map(), keywords: new Set(), waitsForFirst: false };
+  return { account, flows: [], senders: new Map(), keywords: new Set(), payloads: new Set(), waitsForFirst: false };
 }
 
 function whyNot(answer: Exclude<FlowMessage, { kind: 'message' }>): AnswerResult {
@@ -328,24 +358,22 @@ function newReport(): HearReport {
     openersMoved: 0,
     rowsSettled: 0,
     receiptsMatched: 0,
-    optOutsChanged: 0,
     confirmations: 0,
     dead: {},
     ignored: {},
+    failures: [],
   };
 }
 
-function reportOn(decisions: readonly Decision[], results: readonly (HeardResult | null)[]): HearReport {
+function reportOn(done: readonly Done[]): HearReport {
   const report = newReport();
-  report.read = decisions.length;
-  decisions.forEach((decision, index) => {
-    const result = results[index];
-    if (result) addTo(report, decision, result);
-  });
+  report.read = done.length;
+  for (const { decision, result } of done) if (result !== null) addTo(report, decision, result);
   return report;
 }
 
-function addTo(report: HearReport, { heard, ignored, unanswered, undisclosed }: Decision, result: HeardResult): void {
+function addTo(report: HearReport, decision: Decision, result: HeardResult): void {
+  const { heard, ignored, unanswered, undisclosed, failures } = decision;
   const accountReport = (account: string): AccountReport => {
     const made = report.accounts.get(account) ?? { events: {}, echoes: 0, receipts: 0, optOuts: 0, answers: new Map() };
     report.accounts.set(account, made);
@@ -361,7 +389,7 @@ function addTo(report: HearReport, { heard, ignored, unanswered, undisclosed }: 
   report.openersMoved += result.openersMoved;
   report.rowsSettled += result.rowsSettled;
   report.receiptsMatched += result.receiptsMatched;
-  report.optOutsChanged += result.optOutsChanged;
+  report.failures.push(...failures);
   if (heard.dead !== null) count(report.dead, heard.dead);
   for (const [kind, times = 0] of Object.entries(ignored)) count(report.ignored, kind, times);
   for (const { account, opener } of heard.events) count(accountReport(account).events, opener);

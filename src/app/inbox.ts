@@ -112,7 +112,9 @@ export async function readConversation(
   if (provider.capabilities.lookup && provider.conversation) {
     const shown = await provider.conversation(userId, since, () => conversationTurn(clock));
     if (shown.kind === 'read') {
-      const lines = shown.messages.map(({ at, fromAccount, text }) => ({ at, fromAccount, text, state: null }));
+      // Their times may be cut to whole seconds, and platforms show the newest first: an answer must not stand above its question.
+      const oldestFirst = [...shown.messages].reverse();
+      const lines = oldestFirst.map(({ at, fromAccount, text }) => ({ at, fromAccount, text, state: null }));
       return { source: 'platform', lines: newest(lines), error };
     }
     ({ error } = shown);

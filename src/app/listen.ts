@@ -32,8 +32,11 @@ export type ListenEvent =
   | { kind: 'sent'; account: string; settled: number }
   /** Nothing can be sent for the account at the moment; it is tried again after so long. */
   | { kind: 'stopped'; account: string; stop: NonNullable<Campaign['stop']>; restMs: number }
-  /** Something went wrong, and is tried again after so long. `account`: null for hearing. */
-  | { kind: 'failed'; account: string | null; error: unknown; restMs: number };
+  /**
+   * Something went wrong. `account`: null for hearing. It is tried again after `restMs`; null for what was received and is not
+   * tried again, but has become a dead letter.
+   */
+  | { kind: 'failed'; account: string | null; error: unknown; restMs: number | null };
 
 /** What another process has received or queued is found only by looking. */
 const LOOK_EVERY_MS = 1000;
@@ -49,7 +52,7 @@ const HEARING_REST_MS = 5000;
 
 /** Resolves when the signal is aborted and what was under way has ended. */
 export async function listen(world: ListenWorld, request: ListenRequest): Promise<void> {
-  const accounts = new Set(world.answering.accounts.map(senderKey));
+  const accounts = new Set(world.configuration.accounts.map(senderKey));
   await Promise.all([keepHearing(world, request), ...[...accounts].map((one) => keepSending(world, request, one))]);
 }
 
@@ -58,6 +61,7 @@ async function keepHearing(world: ListenWorld, { signal, alerts, onEvent }: List
     const report = await hearReceived(world, HEARD_AT_ONCE);
     for (const account of report.queuedFor) alerts.queued(account);
     if (report.heard > 0) onEvent({ kind: 'heard', report });
+    for (const error of report.failures) onEvent({ kind: 'failed', account: null, error, restMs: null });
     // Between two steps whoever calls back is answered. What comes in meanwhile is heard together: each step waits for the disk.
     if (report.read > 0) await world.clock.sleep(report.read < HEARD_AT_ONCE ? GATHER_MS : 0, signal);
     else await alerts.hearing.wait(LOOK_EVERY_MS, world.clock, signal);
@@ -83,7 +87,7 @@ async function keepSending(
       return;
     }
     const provider = await world.providerFor(account);
-    const { window } = world.answering;
+    const { window } = world.configuration;
     const result = await sendSingles({ ...world, provider, window }, account, signal);
     if (result.kind === 'done' && result.settled > 0) onEvent({ kind: 'sent', account, settled: result.settled });
     if (result.kind === 'done' && result.stop !== null) {

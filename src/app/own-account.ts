@@ -1,6 +1,6 @@
 /** Taking an account to work for it, and handing it on together with what its pace has to remember. */
 import { Failure } from '../core/failure.js';
-import { Pacer } from '../core/pacing.js';
+import { Paces } from '../core/pacing.js';
 import type { Clock, Engine, Lease, Store } from '../ports.js';
 
 /** Single messages take an account for a moment only; but the platform may ask for a rest in the middle of it. */
@@ -46,21 +46,20 @@ export async function settleAbandoned(
   if (lease) await engine.release(lease, lease.freeAt, lease.taken);
 }
 
-/** Sends at a pace that also counts what the owners before have sent, and lets the account go. */
+/** Sends at paces that also count what the owners before have sent, and lets the account go. */
 export async function sendAtPace<T>(
   { engine, clock }: { engine: Engine; clock: Clock },
   lease: Lease,
-  { pace, batch }: { pace: number; batch: number },
-  send: (pacer: Pacer) => Promise<T>,
+  send: (paces: Paces) => Promise<T>,
 ): Promise<T> {
   const start = clock.monotonic();
   const silence = Math.min(Math.max(0, lease.freeAt - clock.now()), MAX_SILENCE_MS);
-  const pacer = new Pacer(pace, start, { freeAt: start + silence, taken: lease.taken }, batch);
+  const paces = new Paces({ freeAt: start + silence, taken: lease.taken });
   try {
-    return await send(pacer);
+    return await send(paces);
   } finally {
     const end = clock.monotonic();
-    const { freeAt, taken } = pacer.handover(end);
+    const { freeAt, taken } = paces.handover(end);
     // A lease that was lost, or a store that cannot be written to, must not hide the reason for it.
     await engine.release(lease, clock.now() + freeAt - end, taken).catch(() => undefined);
   }

@@ -46,10 +46,9 @@ export async function runCampaign(world: RunWorld, request: RunRequest): Promise
   // The platform may take longer to say so than a lease lasts.
   const refusal = await registeredRefusal(world.provider, [campaign.template, campaign.outside]);
   const lease = await ownAccount(world, campaign, request.signal);
-  const { pace } = campaign;
   const most = world.provider.capabilities.maxBatch(campaign.template);
-  const batch = Math.min(most, Math.max(1, Math.floor(pace)));
-  return sendAtPace(world, lease, { pace, batch }, async (pacer) => {
+  const batch = Math.min(most, Math.max(1, Math.floor(campaign.pace)));
+  return sendAtPace(world, lease, async (paces) => {
     const { engine, clock } = world;
     const ended = async (end: RunResult['end']): Promise<RunResult> => {
       const summary = await store.summary(campaign.id);
@@ -73,7 +72,7 @@ export async function runCampaign(world: RunWorld, request: RunRequest): Promise
     };
     const end: End =
       refusal === null
-        ? await new Sending(world, { lease, pacer, pace, window, bulk, signal }).toEnd()
+        ? await new Sending(world, { lease, paces, window, bulk, signal }).toEnd()
         : { state: 'stopped', stop: { cause: 'content', error: refusal, at: clock.now() } };
     await store.conclude(lease, campaign.id, end, clock.now());
     return ended(end.state);

@@ -14,9 +14,9 @@ import { judge, type SenderKind, type Verdict } from '../core/policy.js';
 import { senderKey } from '../core/sender.js';
 import { isUnwanted } from '../core/single.js';
 import type { Template } from '../core/template.js';
-import { windowState, type LastOpener, type Opener, type WindowSettings, type WindowState } from '../core/window.js';
+import { isWritten, windowState, type LastOpener, type WindowSettings, type WindowState } from '../core/window.js';
 import type { Account, Campaign, Clock, MessageRow, Store } from '../ports.js';
-import { restCause } from './course.js';
+import { restCause } from './outcomes.js';
 import { checkIds, requireUsable } from './plan.js';
 import { registeredRefusal } from './registered-status.js';
 import type { RunWorld } from './run.js';
@@ -25,8 +25,6 @@ import { sendSingles } from './send-singles.js';
 /** Whoever writes to somebody waits for it no longer, and may write it again. */
 const EXPIRY_MS = 60_000;
 const LOOK_EVERY_MS = 100;
-/** What people do when they write; a reaction or a comment asks for no answer by itself. */
-const WRITTEN: readonly Opener[] = ['message', 'button', 'ad'];
 
 export type Content =
   | { kind: 'free-text'; text: string }
@@ -73,7 +71,7 @@ export async function judgeOne(
 /** When the person last wrote, which is what a message to them answers; null when they are not known to have. */
 async function lastWrittenAt(store: Store, account: Account, userId: string): Promise<number | null> {
   const openers = await store.openersOf(senderKey(account), userId);
-  const times = openers.filter(({ opener }) => WRITTEN.includes(opener)).map(({ openedAt }) => openedAt);
+  const times = openers.filter(({ opener }) => isWritten(opener)).map(({ openedAt }) => openedAt);
   return times.length === 0 ? null : Math.max(...times);
 }
 
@@ -134,6 +132,7 @@ export async function sendOne(
           flow: null,
           template,
           pace: paceOf(template, account.pace),
+          quiet: null,
         },
         userId: recipient.userId,
         values: recipient.values,

@@ -29,12 +29,11 @@ export type SinglesResult =
 export async function sendSingles(world: SinglesWorld, account: string, signal: AbortSignal): Promise<SinglesResult> {
   const { store, engine, clock, window } = world;
   const [first] = await store.nextSingles(account, 1, clock.now());
-  const pace = (first && (await store.campaign(first.campaign)))?.pace ?? 1;
   const lease = await engine.own(account, clock.now());
   if (!lease) return { kind: 'busy' };
-  return sendAtPace(world, lease, { pace, batch: 1 }, async (pacer) => {
+  return sendAtPace(world, lease, async (paces) => {
     if (first === undefined) return { kind: 'done', settled: 0, stop: null };
-    const sending = new Sending(world, { lease, pacer, pace, window, bulk: null, signal });
+    const sending = new Sending(world, { lease, paces, window, bulk: null, signal });
     const end = await sending.toEnd();
     return { kind: 'done', settled: sending.singlesSettled, stop: end.state === 'stopped' ? end.stop : null };
   });

@@ -12,12 +12,13 @@ import {
   DEFAULT_BUDGET,
   MAX_BACKOFF_MS,
   type Counts,
+  type DeliveryError,
   type FailureBudget,
   type Outcome,
   type RowState,
 } from '../core/delivery.js';
 import { rowMetadata } from '../core/metadata.js';
-import { MAX_UNDER_WAY, paceShare, type Pacer } from '../core/pacing.js';
+import { MAX_UNDER_WAY, paceShare, type Paces } from '../core/pacing.js';
 import { admit, type Standing } from '../core/plan.js';
 import { reachOf } from '../core/policy.js';
 import { channelOf } from '../core/sender.js';
@@ -37,7 +38,8 @@ import {
   type SingleRow,
   type Store,
 } from '../ports.js';
-import { Course } from './course.js';
+import { Outcomes } from './outcomes.js';
+import { quietUntil } from './quiet-hours.js';
 
 /**
  * A person who pauses a campaign must not see another message leave a second later, however slow its pace; and whoever has
@@ -80,9 +82,7 @@ export interface Bulk {
 
 export interface SendingRequest {
   lease: Lease;
-  pacer: Pacer;
-  /** Messages a second. */
-  pace: number;
+  paces: Paces;
   window: WindowSettings;
   /** Null to send single messages only, until none is due. */
   bulk: Bulk | null;
@@ -106,6 +106,15 @@ interface Source {
   campaign: Campaign;
   content: CampaignContent;
   lane: Lane;
+  /** Why none of its messages can be sent for the account; null when they can. */
+  refusal: DeliveryError | null;
+}
+
+/** What a step does with rows of one campaign. */
+interface Part {
+  start: Starting[];
+  skip: RunStep['skipped'][number][];
+  postpone: NonNullable<RunStep['postponed']>[number][];
 }
 
 /** `outside`: it goes out as the campaign's registered template, because the person's window is shut. */
@@ -138,18 +147,18 @@ export class Sending {
   readonly #world: RunWorld;
   readonly #request: SendingRequest;
   readonly #bulk: (Bulk & { source: Source }) | null;
-  readonly #course: Course;
+  readonly #outcomes: Outcomes;
   /** Continuous campaigns by their ids. */
   readonly #continuous = new Map<string, Source>();
   readonly #singles: Lane = { underWay: 0, isFirstAnswered: false };
   readonly #rows: Lane = { underWay: 0, isFirstAnswered: false };
-  /** How many messages may be under way. */
-  readonly #slots: number;
   /** How many rows the next call carries: fewer after one was refused as a whole, until those who are at fault stand alone. */
   #callSize: number;
   #answered: Answer[] = [];
   /** Whether single messages may be due: they come while nobody looks. */
   #mayBeSingles = true;
+  /** The paces of those that were not looked up because they had no turn. */
+  #heldPaces: readonly number[] = [];
   #singlesSettled = 0;
   /** Instants of the monotonic clock. */
   #rowsWaitUntil = -Infinity;
@@ -163,19 +172,25 @@ export class Sending {
   #isDone = false;
 
   constructor(world: RunWorld, request: SendingRequest) {
-    const { bulk, pace } = request;
+    const { bulk, paces } = request;
     const batch = bulk?.batch ?? 1;
     this.#world = world;
     this.#request = request;
-    this.#bulk = bulk && { ...bulk, source: toSource(bulk.campaign, this.#rows) };
-    this.#course = new Course(world, {
+    this.#bulk = bulk && { ...bulk, source: toSource(bulk.campaign, this.#rows, world.provider) };
+    this.#outcomes = new Outcomes(world, {
       budget: bulk?.budget ?? DEFAULT_BUDGET,
       isAnySent: bulk === null || bulk.counts.sent > 0,
+      singlesOnly: bulk === null,
     });
     this.#callSize = batch;
-    // Enough messages under way for answers that take two seconds, in whole batches.
-    const enough = Math.max(4, Math.min(MAX_UNDER_WAY, Math.ceil(pace * 2)), 2 * batch);
-    this.#slots = Math.ceil(enough / batch) * batch;
+    if (bulk !== null) paces.add(bulk.campaign.pace, world.clock.monotonic(), batch);
+  }
+
+  /** How many messages may be under way: enough for answers that take two seconds, in whole batches. */
+  get #slots(): number {
+    const batch = this.#bulk?.batch ?? 1;
+    const enough = Math.max(4, Math.min(MAX_UNDER_WAY, Math.ceil(this.#request.paces.greatest * 2)), 2 * batch);
+    return Math.ceil(enough / batch) * batch;
   }
 
   /** How many single messages have been sent or left out, or could not be sent. */
@@ -206,14 +221,20 @@ export class Sending {
     this.#tellProgress();
     for (;;) {
       const draining = this.#isDraining();
-      const round: Round = { now: clock.now(), tick: clock.monotonic(), draining, settled: 0, skipped: 0 };
+      const round: Round = {
+        now: clock.now(),
+        tick: clock.monotonic(),
+        draining,
+        settled: 0,
+        skipped: 0,
+      };
       if (round.tick >= renewAt) {
         await engine.renew(this.#request.lease, round.now);
         renewAt = round.tick + RENEW_EVERY_MS;
       }
       await this.#takeSingles(round);
       const rows = await this.#takeRows(round);
-      for (const { source } of [...this.#answered]) if (!this.#isBulk(source)) await this.#step(source, [], [], round);
+      for (const { source } of [...this.#answered]) if (!this.#isBulk(source)) await this.#step(source, NOTHING, round);
       const end = await this.#end(round, rows);
       if (end !== null) return end;
       if (this.#answered.length === 0 && round.skipped === 0) await this.#wait(round, rows);
@@ -221,7 +242,7 @@ export class Sending {
   }
 
   #isDraining(): boolean {
-    return this.#request.signal.aborted || this.#course.stop !== null || this.#isHalted || this.#isDone;
+    return this.#request.signal.aborted || this.#outcomes.stop !== null || this.#isHalted || this.#isDone;
   }
 
   #isBulk(source: Source): boolean {
@@ -232,46 +253,72 @@ export class Sending {
 
   async #takeSingles(round: Round): Promise<void> {
     const { now, tick, draining } = round;
-    const wanted = draining || !this.#mayBeSingles ? 0 : this.#turns(tick, this.#freeSlots(this.#singles), 1);
-    if (wanted === 0) return;
+    const free = this.#freeSlots(this.#singles);
+    if (draining || free <= 0 || tick < this.#singlesAt()) return;
     const { store } = this.#world;
-    const { window, lease } = this.#request;
+    const { lease, paces } = this.#request;
+    // Those that have no turn must not stand before the others; of what pace those of an unknown campaign are is seen only
+    // when one is looked up.
+    const held = [...this.#continuous.values()].filter(({ campaign }) => this.#turns(campaign.pace, tick, 1, 1) === 0);
+    const wanted = Math.max(1, paces.available(paces.greatest, tick, free, 1));
     // Before the look, so that what is queued during it is not missed.
     this.#mayBeSingles = false;
-    const rows = await store.nextSingles(lease.account, wanted, now);
+    this.#heldPaces = held.map(({ campaign }) => campaign.pace);
+    const ids = held.map(({ campaign }) => campaign.id);
+    const rows = await store.nextSingles(lease.account, wanted, now, ids);
+    for (const [source, part] of await this.#partsOf(rows, now)) {
+      const { pace } = source.campaign;
+      const turns = this.#turns(pace, tick, part.start.length, 1);
+      if (turns < part.start.length) this.#heldPaces = [...this.#heldPaces, pace];
+      await this.#step(source, { ...part, start: part.start.slice(0, turns) }, round);
+    }
+    if (rows.length === wanted) this.#mayBeSingles = true;
+  }
+
+  /** Looks at each person's window and opt-out, and at the quiet hours, once more. */
+  async #partsOf(rows: readonly SingleRow[], now: number): Promise<Map<Source, Part>> {
+    const { window, lease } = this.#request;
     const standings = await this.#standings(rows);
-    const parts = new Map<Source, { start: Starting[]; skip: RunStep['skipped'][number][] }>();
+    const parts = new Map<Source, Part>();
     for (const [index, row] of rows.entries()) {
       const source = await this.#continuousSource(row.campaign);
-      const part = parts.get(source) ?? { start: [], skip: [] };
+      const part = parts.get(source) ?? { start: [], skip: [], postpone: [] };
       parts.set(source, part);
-      const { mode, flow, template } = source.campaign;
-      const { answersAt, expiresAt } = row;
+      const { mode, flow, template, quiet } = source.campaign;
+      const { seq, answersAt, expiresAt } = row;
       const single = { mode, flow, template, answersAt, expiresAt };
       const reason = reasonAgainst(single, standings[index] ?? UNKNOWN, now, window, channelOf(lease.account));
-      if (reason === null) part.start.push({ kind: 'single', row, outside: false });
-      else part.skip.push({ seq: row.seq, reason });
+      const quietEnd = quiet === null ? null : quietUntil(now, quiet.hours);
+      if (reason !== null) part.skip.push({ seq, reason });
+      else if (quietEnd === null) part.start.push({ kind: 'single', row, outside: false });
+      else if (quiet?.then === 'wait' && quietEnd < expiresAt) part.postpone.push({ seq, notBefore: quietEnd });
+      else part.skip.push({ seq, reason: 'expired' });
     }
-    for (const [source, { start, skip }] of parts) await this.#step(source, start, skip, round);
-    if (rows.length === wanted) this.#mayBeSingles = true;
+    return parts;
+  }
+
+  /** When single messages are to be looked for, as far as is known now. */
+  #singlesAt(): number {
+    const { restUntil, singlesRestUntil } = this.#outcomes;
+    const turns = this.#heldPaces.map((pace) => this.#request.paces.nextAt(pace, 1));
+    return Math.max(this.#mayBeSingles ? -Infinity : Math.min(...turns), restUntil, singlesRestUntil);
   }
 
   async #takeRows(round: Round): Promise<Take> {
     if (this.#bulk === null) return { wanted: 0, found: 0 };
     const { source } = this.#bulk;
     const { now, tick, draining } = round;
-    const wanted = draining ? 0 : this.#rowTurns(tick);
+    const wanted = draining ? 0 : this.#rowTurns(this.#bulk, tick);
     const rows = wanted > 0 ? await this.#world.store.next(source.campaign.id, wanted, now + this.#setBack) : [];
     const standings = await this.#standings(rows);
     const reach = reachOf(source.campaign, channelOf(source.campaign.account));
-    const start: Starting[] = [];
-    const skip: RunStep['skipped'][number][] = [];
+    const part: Part = { start: [], skip: [], postpone: [] };
     rows.forEach((row, index) => {
       const { reason, outside } = admit(standings[index] ?? UNKNOWN, now, this.#request.window, reach);
-      if (reason === null) start.push({ kind: 'row', row, outside });
-      else skip.push({ seq: row.seq, reason });
+      if (reason === null) part.start.push({ kind: 'row', row, outside });
+      else part.skip.push({ seq: row.seq, reason });
     });
-    await this.#step(source, start, skip, round);
+    await this.#step(source, part, round);
     return { wanted, found: rows.length };
   }
 
@@ -290,23 +337,25 @@ export class Sending {
     if (known) return known;
     const campaign = await this.#world.store.campaign(id);
     if (campaign === null) throw new Error(`A single message of campaign ${id}, which there is not`);
-    const source = toSource(campaign, this.#singles);
+    const source = toSource(campaign, this.#singles, this.#world.provider);
+    this.#request.paces.add(campaign.pace, this.#world.clock.monotonic());
     this.#continuous.set(id, source);
     return source;
   }
 
   /** @param together none before so many may leave; a whole batch unless given */
-  #turns(tick: number, most: number, together?: number): number {
-    return tick < this.#course.restUntil || most <= 0 ? 0 : this.#request.pacer.available(tick, most, together);
+  #turns(pace: number, tick: number, most: number, together?: number): number {
+    if (tick < this.#outcomes.restUntil || most <= 0) return 0;
+    return this.#request.paces.available(pace, tick, most, together);
   }
 
-  #rowTurns(tick: number): number {
+  #rowTurns({ campaign: { pace }, batch }: Bulk, tick: number): number {
     if (tick < this.#rowsWaitUntil) return 0;
     const free = this.#freeSlots(this.#rows);
     if (free < this.#smallestCall()) return 0;
     // Whoever is at fault is looked for one call after another.
-    const isDivided = this.#callSize < (this.#bulk?.batch ?? 1);
-    return this.#turns(tick, isDivided ? Math.min(free, this.#callSize) : free);
+    const isDivided = this.#callSize < batch;
+    return this.#turns(pace, tick, isDivided ? Math.min(free, this.#callSize) : free);
   }
 
   /** What has been answered is settled in the same round, so its slot is free. */
@@ -323,30 +372,31 @@ export class Sending {
   // -------------------------------------------------------------------------------------------------- steps and calls
 
   /** Writes down what has been answered of a campaign and what is started of it, durably, and only then sends that. */
-  async #step(source: Source, start: readonly Starting[], skip: RunStep['skipped'], round: Round): Promise<void> {
+  async #step(source: Source, { start, skip, postpone }: Part, round: Round): Promise<void> {
     const { now, tick } = round;
     const answers = this.#answered.filter((answer) => answer.source === source);
-    if (answers.length + start.length + skip.length === 0) return;
+    if (answers.length + start.length + skip.length + postpone.length === 0) return;
     const settled = answers.map(({ settlement }) => settlement);
     const started = start.map(({ row, outside }) => ({ seq: row.seq, outside }));
-    const step = { settled, started, skipped: skip };
+    const step = { settled, started, skipped: skip, postponed: postpone };
     this.#steppedAt = tick;
-    const isOn = await this.#world.store.record(this.#request.lease, source.campaign.id, step, now);
+    const result = await this.#world.store.record(this.#request.lease, source.campaign.id, step, now);
+    const isDone = result === 'done';
     // They stay answers until they are written: after an error they are saved once more.
     const written = new Set(answers);
     this.#answered = this.#answered.filter((answer) => !written.has(answer));
     round.settled += settled.length;
     round.skipped += skip.length;
     if (this.#isBulk(source)) {
-      this.#isHalted ||= !isOn;
-      this.#count(settled, isOn ? skip.length : 0, isOn ? start.length : 0);
+      this.#isHalted ||= result === 'halted';
+      this.#count(settled, isDone ? skip.length : 0, isDone ? start.length : 0);
     } else {
       const outcomes: RowState[] = settled.map(({ state }) => state).filter((state) => state !== 'queued');
-      if (isOn) outcomes.push(...skip.map(() => 'skipped' as const));
+      if (isDone) outcomes.push(...skip.map(() => 'skipped' as const));
       this.#singlesSettled += outcomes.length;
       for (const state of outcomes) this.#world.onSingle?.(source.campaign, state);
     }
-    if (isOn) this.#launch(source, start, clockStalled(this.#world.clock, now));
+    if (isDone) this.#launch(source, start, clockStalled(this.#world.clock, now));
     if (this.#isBulk(source)) this.#tellProgress(tick);
   }
 
@@ -358,19 +408,25 @@ export class Sending {
       }
       return;
     }
+    if (source.refusal !== null) {
+      for (const { row } of rows) {
+        this.#answered.push({ source, settlement: { seq: row.seq, state: 'failed', error: source.refusal } });
+      }
+      return;
+    }
     const size = source.lane === this.#rows ? this.#callSize : 1;
     for (let from = 0; from < rows.length; from += size) this.#send(source, rows.slice(from, from + size));
   }
 
   #send(source: Source, rows: readonly Starting[]): void {
     const { clock, provider } = this.#world;
-    const { pacer } = this.#request;
+    const { paces } = this.#request;
     const { campaign, content, lane } = source;
     lane.underWay += rows.length;
-    const tickets = rows.map(() => pacer.leave(clock.monotonic()));
+    const turns = rows.map(() => paces.leave(campaign.pace, clock.monotonic()));
     const onWire = (): void => {
-      const isAwaited = pacer.nextAt() === Infinity;
-      for (const ticket of tickets) pacer.onWire(ticket, clock.monotonic());
+      const isAwaited = paces.isHeldUp;
+      for (const turn of turns) paces.onWire(turn, clock.monotonic());
       if (isAwaited) this.#wake();
     };
     const messages = rows.map(({ row, outside }) => ({
@@ -387,9 +443,10 @@ export class Sending {
         return rows.map(() => unknownOutcome(name));
       })
       .then((outcomes) => {
-        for (const ticket of tickets) pacer.answered(ticket, clock.monotonic());
+        for (const turn of turns) paces.answered(turn, clock.monotonic());
         lane.underWay -= rows.length;
-        lane.isFirstAnswered = true;
+        // After a refusal of the account as well, the next of its kind goes alone.
+        lane.isFirstAnswered = !outcomes.some((outcome) => outcome.kind === 'stopped' && outcome.stop !== 'content');
         if (lane === this.#rows) {
           const isDivided = outcomes.some((outcome) => outcome.kind === 'retryable' && outcome.inSmallerCalls);
           const batch = this.#bulk?.batch ?? 1;
@@ -397,11 +454,11 @@ export class Sending {
         }
         rows.forEach((one, index) => {
           const outcome = outcomes[index] ?? unknownOutcome('The provider gave no outcome.');
-          if (outcome.load !== undefined) pacer.slowTo(paceShare(outcome.load));
+          if (outcome.load !== undefined) paces.slowTo(paceShare(outcome.load));
           const settlement =
             one.kind === 'single'
-              ? this.#course.settleSingle(one.row, outcome)
-              : this.#course.settleRow(one.row, outcome, this.#setBack);
+              ? this.#outcomes.settleSingle(one.row, outcome)
+              : this.#outcomes.settleRow(one.row, outcome, this.#setBack);
           this.#answered.push({ source, settlement });
         });
         this.#wake();
@@ -420,7 +477,7 @@ export class Sending {
   #tellProgress(tick = this.#world.clock.monotonic()): void {
     this.#bulk?.onProgress?.({
       counts: this.#bulk.counts,
-      waitingMs: Math.max(0, this.#course.restUntil - tick),
+      waitingMs: Math.max(0, this.#outcomes.restUntil - tick),
     });
   }
 
@@ -429,7 +486,7 @@ export class Sending {
   /** @returns null while there is something to do or to wait for */
   async #end(round: Round, rows: Take): Promise<End | null> {
     const { signal } = this.#request;
-    const { stop } = this.#course;
+    const { stop } = this.#outcomes;
     if (this.#bulk !== null && stop === null && !this.#isHalted && this.#isCampaignIdle()) {
       this.#isDone ||= await this.#isCampaignDone(this.#bulk, round, rows);
     }
@@ -446,12 +503,12 @@ export class Sending {
     const { store, clock } = this.#world;
     const { signal, lease } = this.#request;
     if (signal.aborted) {
-      const { resting } = this.#course;
+      const { resting } = this.#outcomes;
       return resting === null ? { state: 'paused' } : { state: 'stopped', stop: resting };
     }
     const dueAt = await store.singlesDueAt(lease.account);
     if (dueAt === null || dueAt > clock.now()) return { state: 'finished' };
-    this.#mayBeSingles = true;
+    this.#mayBeSingles ||= this.#heldPaces.length === 0;
     return null;
   }
 
@@ -502,15 +559,15 @@ export class Sending {
 
   /** The first instant at which anything may leave; Infinity when only an answer can tell. */
   #nextDeparture(rows: Take): number {
-    const { pacer } = this.#request;
-    const { restUntil } = this.#course;
-    const mayTakeSingles = this.#mayBeSingles && this.#freeSlots(this.#singles) > 0;
+    const { restUntil } = this.#outcomes;
+    const mayTakeSingles = this.#freeSlots(this.#singles) > 0;
     // With nothing more in the queue than what is under way, only an answer can change anything.
     const isShort = rows.found < rows.wanted && this.#rows.underWay > 0;
-    const mayTakeRows = this.#bulk !== null && !isShort && this.#freeSlots(this.#rows) >= this.#smallestCall();
+    const mayTakeRows = !isShort && this.#freeSlots(this.#rows) >= this.#smallestCall();
+    const turn = this.#bulk === null ? Infinity : this.#request.paces.nextAt(this.#bulk.campaign.pace);
     return Math.min(
-      mayTakeSingles ? Math.max(pacer.nextAt(1), restUntil) : Infinity,
-      mayTakeRows ? Math.max(pacer.nextAt(), restUntil, this.#rowsWaitUntil) : Infinity,
+      mayTakeSingles ? this.#singlesAt() : Infinity,
+      mayTakeRows ? Math.max(turn, restUntil, this.#rowsWaitUntil) : Infinity,
     );
   }
 
@@ -563,8 +620,12 @@ export class Sending {
 
 const UNKNOWN: Standing = { last: null, optedOutAt: null };
 
-function toSource(campaign: Campaign, lane: Lane): Source {
-  return { campaign, content: campaignContent(campaign), lane };
+const NOTHING: Part = { start: [], skip: [], postpone: [] };
+
+function toSource(campaign: Campaign, lane: Lane, { capabilities }: Provider): Source {
+  const isUnsupported = campaign.template.kind === 'registered' && !capabilities.registeredTemplates;
+  const refusal = isUnsupported ? { code: 'TEMPLATE_UNSUPPORTED', message: 'Nothing was sent.' } : null;
+  return { campaign, content: campaignContent(campaign), lane, refusal };
 }
 
 function clockStalled(clock: Clock, since: number): boolean {

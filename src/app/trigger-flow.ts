@@ -1,13 +1,13 @@
 /** Has a flow send its message to somebody because another program asks for it: `flow trigger`, and POST /flows/NAME. */
 import { Failure } from '../core/failure.js';
 import type { Finding } from '../core/finding.js';
-import type { Flow } from '../core/flow.js';
+import type { AutomationSettings, Flow } from '../core/flow.js';
 import type { RowMark } from '../core/metadata.js';
 import { senderKey } from '../core/sender.js';
 import { usableId } from '../core/sheet.js';
 import { maskId } from '../core/user-id.js';
 import type { Account, Clock, NewSingle, Random, Store } from '../ports.js';
-import { flowMessage, type Answering, type FlowMessage } from './flow-message.js';
+import { flowMessage, type FlowConfiguration, type FlowMessage } from './flow-message.js';
 import { shortId } from './plan.js';
 
 export interface FlowCall {
@@ -36,8 +36,11 @@ export type TriggerResult =
     }
   /** A call with this key has queued it before. */
   | { kind: 'duplicate'; row: RowMark; account: Account }
-  /** `until`: when quiet hours are over; null for other reasons. */
-  | { kind: 'not_queued'; because: 'limit' | 'guard' | 'quiet_hours'; until: number | null };
+  /** The person has had the flow's message as often as its `oncePer` allows. */
+  | { kind: 'not_queued'; because: 'limit' }
+  | { kind: 'not_queued'; because: 'guard'; guard: AutomationSettings['guard'] }
+  /** `until`: when they are over. */
+  | { kind: 'not_queued'; because: 'quiet_hours'; until: number };
 
 /** What a call comes to before anything is queued. */
 export type ComposedCall =
@@ -48,7 +51,7 @@ export interface TriggerWorld {
   store: Store;
   clock: Clock;
   random: Random;
-  answering: Answering;
+  configuration: FlowConfiguration;
 }
 
 /** Nothing that tells calls apart is longer. */
@@ -64,21 +67,25 @@ export async function triggerFlow(world: TriggerWorld, call: FlowCall): Promise<
  * The message of a call as it would be queued. What the store alone can tell (limits, the guard, a key that is known) is found
  * out only when it is.
  * @throws Failure FLOW_UNKNOWN, FLOW_INVALID, USAGE, ACCOUNT_UNKNOWN, TEMPLATE_UNKNOWN, TEMPLATE_INVALID, VARIABLE_UNKNOWN,
- *   POLICY_FORBIDS, OPTED_OUT, STORE_…; nothing was queued then
+ *   VARIABLE_MISSING, POLICY_FORBIDS, OPTED_OUT, STORE_…; nothing was queued then
  */
 export async function composeCall(world: TriggerWorld, call: FlowCall): Promise<ComposedCall> {
-  const { store, clock, answering } = world;
+  const { store, clock, configuration } = world;
   const now = clock.now();
-  const flow = calledFlow(answering, call.flow);
-  const account = senderOf(answering, flow, call.owner);
+  const flow = calledFlow(configuration, call.flow);
+  const account = senderOf(configuration, flow, call.owner);
   if (call.key !== null && (call.key === '' || call.key.length > MAX_KEY))
     throw new Failure('USAGE', `A key has 1 to ${MAX_KEY} characters.`);
   // What is no id of the channel (row V3) is nobody's; what is wrong with it is told below.
   const userId = usableId(call.to, account.channel) ?? call.to;
-  const [standing] = await store.standings(senderKey(account), [userId], answering.window);
+  const [standing] = await store.standings(senderKey(account), [userId], configuration.window);
   if (standing && standing.optedOutAt !== null) {
     const whom = maskId(userId);
-    throw new Failure('OPTED_OUT', `${whom} asked not to be written to by ${account.name}; nothing was queued.`);
+    throw new Failure(
+      'OPTED_OUT',
+      `${whom} asked not to be written to by ${account.name}; nothing was queued.`,
+      'Flows that are called reach them again once they have opted back in.',
+    );
   }
   const message = await flowMessage(world, {
     flow,
@@ -86,7 +93,7 @@ export async function composeCall(world: TriggerWorld, call: FlowCall): Promise<
     userId,
     values: call.values,
     occasion: call.key === null ? shortId('c', now, world.random) : `call/${flow.name}/${call.key}`,
-    answersAt: null,
+    event: null,
     last: standing?.last ?? null,
     now,
   });
@@ -99,7 +106,7 @@ export async function composeCall(world: TriggerWorld, call: FlowCall): Promise<
 }
 
 async function queue(
-  { store, clock }: TriggerWorld,
+  { store, clock, configuration }: TriggerWorld,
   { account, single, isUndisclosed }: Extract<ComposedCall, { kind: 'composed' }>,
 ): Promise<TriggerResult> {
   const [queued] = await store.queueSingles([single], clock.now());
@@ -109,13 +116,16 @@ async function queue(
     const { campaign, seq } = queued;
     return { kind: 'queued', row: { campaign, seq }, account, notBefore, expiresAt, isUndisclosed };
   }
-  if (queued.because !== 'occasion') return { kind: 'not_queued', because: queued.because, until: null };
+  if (queued.because === 'limit') return { kind: 'not_queued', because: 'limit' };
+  if (queued.because === 'guard') {
+    return { kind: 'not_queued', because: 'guard', guard: configuration.automation.guard };
+  }
   if (queued.row === null) throw new Error('The store has not told which message there is for an occasion.');
   return { kind: 'duplicate', row: queued.row, account };
 }
 
 /** @throws Failure FLOW_UNKNOWN, USAGE */
-function calledFlow({ flows }: Answering, name: string): Flow {
+function calledFlow({ flows }: FlowConfiguration, name: string): Flow {
   const callable = flows.filter(({ trigger }) => trigger.on === 'call').map((flow) => flow.name);
   const hint =
     callable.length > 0
@@ -128,7 +138,7 @@ function calledFlow({ flows }: Answering, name: string): Flow {
 }
 
 /** @throws Failure FLOW_INVALID, USAGE, ACCOUNT_UNKNOWN */
-function senderOf({ accounts, owners }: Answering, { name, from }: Flow, owner: string | null): Account {
+function senderOf({ accounts, owners }: FlowConfiguration, { name, from }: Flow, owner: string | null): Account {
   if (from === 'auto') {
     throw new Failure(
       'FLOW_INVALID',
@@ -192,18 +202,16 @@ function failureOf({ name }: Flow, why: Exclude<FlowMessage, { kind: 'message' |
   }
 }
 
+/** Those who call by a program and those at a terminal give values in ways of their own, so none is named. */
 function valuesFailure(flow: string, { missing, unknown }: Extract<FlowMessage, { kind: 'values' }>): Failure {
-  const [stray] = unknown;
-  if (stray !== undefined) {
+  if (unknown.length > 0) {
     return new Failure(
       'VARIABLE_UNKNOWN',
-      `The flow ${flow} takes no value for ${stray}.`,
-      missing.length > 0 ? `It needs ${missing.join(', ')}.` : 'It has all the values that it needs without it.',
+      `The flow ${flow} takes no value for ${unknown.join(', ')}.`,
+      missing.length > 0
+        ? `It needs a value for ${missing.join(', ')}.`
+        : 'It has all the values that it needs without it.',
     );
   }
-  return new Failure(
-    'USAGE',
-    `The flow ${flow} needs ${missing.join(', ')}.`,
-    `Add ${missing.map((name) => `--var ${name}=…`).join(' ')}.`,
-  );
+  return new Failure('VARIABLE_MISSING', `The flow ${flow} needs a value for ${missing.join(', ')}.`);
 }

@@ -26,3 +26,14 @@ function describe(error: unknown): { code: string; message: string; hint: string
     status: EXIT.internal,
   };
 }
+
+/** What a worker or a listener tells of an error that does not end it. */
+export function described(error: unknown): { code: string; message: string; hint: string } {
+  if (error instanceof Failure) return { code: error.code, message: error.message, hint: error.hint };
+  const { name, message } = error instanceof Error ? error : new Error(String(error));
+  return {
+    code: 'INTERNAL',
+    message: `${name}: ${message}`,
+    hint: 'This is a fault in pagecast. Please report it.',
+  };
+}

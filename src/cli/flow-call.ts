@@ -1,10 +1,11 @@
 /** POST /flows/NAME: another program has a flow send its message to somebody; what it is answered. */
-import type { Answering } from '../app/flow-message.js';
+import type { FlowConfiguration } from '../app/flow-message.js';
 import { triggerFlow, type FlowCall, type TriggerResult } from '../app/trigger-flow.js';
 import { EXIT, Failure, type FailureCode } from '../core/failure.js';
 import { senderKey } from '../core/sender.js';
 import type { Clock, Random, Store } from '../ports.js';
 import { iso } from './campaign-run.js';
+import { notQueued } from './flows.js';
 import { publicSentence } from './messages.js';
 
 export interface FlowAnswer {
@@ -16,7 +17,9 @@ export interface FlowCallWorld {
   store: Store;
   clock: Clock;
   random: Random;
-  answering: Answering;
+  configuration: FlowConfiguration;
+  /** The names of flows that are there and are not run, for their faults. */
+  faulty: ReadonlySet<string>;
   /** A message waits to be sent. @param account the `senderKey` */
   onQueued: (account: string) => void;
   /** Something went wrong of which the caller is told nothing. */
@@ -30,7 +33,7 @@ export async function answerFlowCall(world: FlowCallWorld, name: string, body: u
   try {
     return await answerTo(world, await triggerFlow(world, call));
   } catch (error) {
-    if (error instanceof Failure) return failed(error);
+    if (error instanceof Failure) return failed(withFaults(world, name, error));
     world.onError(error);
     return refused(500, 'INTERNAL', 'Something went wrong here; nothing is known to have been queued.', '');
   }
@@ -71,13 +74,13 @@ async function answerTo({ store, onQueued }: FlowCallWorld, result: TriggerResul
     case 'duplicate': {
       const { campaign, seq } = result.row;
       const row = await store.message(result.row);
-      return { status: 200, body: { campaign, row: seq, state: row?.state ?? null, notBefore: null } };
+      return {
+        status: 200,
+        body: { campaign, row: seq, state: row?.state ?? null, notBefore: iso(row?.notBefore ?? null) },
+      };
     }
-    case 'not_queued': {
-      const { code, message } = NOT_QUEUED[result.because];
-      const until = result.until === null ? '' : ` They end at ${iso(result.until) ?? ''}.`;
-      return refused(409, code, `${message}${until}`, '');
-    }
+    case 'not_queued':
+      return failed(notQueued(result));
     case 'invalid': {
       const [first] = result.findings;
       return refused(422, first?.code ?? 'INVALID', result.findings.map(publicSentence).join(' '), '');
@@ -85,21 +88,21 @@ async function answerTo({ store, onQueued }: FlowCallWorld, result: TriggerResul
   }
 }
 
-/** Why a call that is right queues nothing. */
-export const NOT_QUEUED: Record<
-  Extract<TriggerResult, { kind: 'not_queued' }>['because'],
-  { code: string; message: string }
-> = {
-  limit: {
-    code: 'LIMIT',
-    message: 'This person has had the message of this flow already, as often as its limit allows.',
-  },
-  guard: { code: 'GUARD', message: 'This person has had as many automatic messages as the guard allows for now.' },
-  quiet_hours: { code: 'QUIET_HOURS', message: 'These are the quiet hours of the flow, in which it sends nothing.' },
-};
+/** Whoever calls a flow that has faults should not look for a mistake in its name. */
+function withFaults({ faulty }: FlowCallWorld, name: string, error: Failure): Failure {
+  if (error.code !== 'FLOW_UNKNOWN' || !faulty.has(name)) return error;
+  const hint = `See them: pagecast flow check ${name}. Then start the listener again.`;
+  return new Failure('FLOW_UNKNOWN', `The flow ${name} has faults and is not run.`, hint, error);
+}
 
 /** Where the status does not follow from the exit status. */
-const HTTP_STATUS: Partial<Record<FailureCode, number>> = { FLOW_UNKNOWN: 404, OPTED_OUT: 403 };
+const HTTP_STATUS: Partial<Record<FailureCode, number>> = {
+  OPTED_OUT: 403,
+  FLOW_UNKNOWN: 404,
+  LIMIT: 409,
+  GUARD: 409,
+  QUIET_HOURS: 409,
+};
 
 function failed({ code, message, hint, status }: Failure): FlowAnswer {
   // What may pass is worth another call.

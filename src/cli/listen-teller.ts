@@ -1,12 +1,16 @@
 /** What a listener tells in its log: no text of a message, no whole id, and however much comes in, a few lines. */
 import type { HearReport } from '../app/hear.js';
 import type { ListenEvent } from '../app/listen.js';
-import { explainStop, type RowState } from '../core/delivery.js';
+import type { RowState } from '../core/delivery.js';
 import type { CallbackService, Campaign, Clock } from '../ports.js';
+import { described } from './errors.js';
 import type { Log } from './log.js';
 import { clip } from './messages.js';
 import { duration } from './render.js';
-import { countsText, Tally, tallySingle, type TallyKind } from './tally.js';
+import { countsText, Tally, tallySingle, tellStopped, type TallyKind } from './tally.js';
+
+/** What begins mostly goes on, and a line for the first of many alone would say little. */
+const GATHER_MS = 1000;
 
 export class ListenTeller {
   readonly #log: Log;
@@ -18,7 +22,7 @@ export class ListenTeller {
   /** @param nameOf what an account is called, by its `senderKey` */
   constructor(log: Log, clock: Clock, nameOf: (account: string) => string) {
     this.#log = log;
-    this.#tally = new Tally(log, clock);
+    this.#tally = new Tally(log, clock, GATHER_MS);
     this.#nameOf = nameOf;
   }
 
@@ -39,18 +43,14 @@ export class ListenTeller {
         const { account, stop, restMs } = event;
         if (this.#stopped.get(account) === stop.cause) return;
         this.#stopped.set(account, stop.cause);
-        const { meaning, advice } = explainStop(stop);
-        const name = this.#nameOf(account);
-        const error = stop.error === null ? '' : ` [${stop.error.code}]`;
-        this.#log.warn(
-          'sending_stopped',
-          `${name}: nothing can be sent (${stop.cause}): ${meaning}${error} ${advice} It is tried again in ${duration(restMs)}.`,
-          { account: name, cause: stop.cause, code: stop.error?.code ?? null },
-        );
+        const again = `It is tried again in ${duration(restMs)}.`;
+        tellStopped(this.#log, this.#nameOf(account), stop, again);
         return;
       }
       case 'failed':
-        this.failed(event.account === null ? 'hearing' : this.#nameOf(event.account), event.error);
+        if (event.restMs === null) this.#wentWrong(PUT_ASIDE, event.error);
+        else
+          this.#wentWrong(TRIED_AGAIN, event.error, event.account === null ? 'hearing' : this.#nameOf(event.account));
     }
   }
 
@@ -59,10 +59,14 @@ export class ListenTeller {
     tallySingle(this.#tally, campaign, state);
   }
 
-  /** Something went wrong that is tried again. @param what an account, or a part of the listener */
-  failed(what: string, error: unknown): void {
-    const { code, message } = described(error);
-    this.#tally.add(FAILED, { [`${what}: ${code}: ${clip(message, 300)}`]: 1 });
+  /** What came in could not be kept. */
+  notKept(error: unknown): void {
+    this.#wentWrong(NOT_KEPT, error);
+  }
+
+  /** A call of a flow came to an error. */
+  callFailed(error: unknown): void {
+    this.#wentWrong(CALL_FAILED, error);
   }
 
   /** Tells what has come together. @param all also what was told of only just now */
@@ -70,7 +74,14 @@ export class ListenTeller {
     this.#tally.tell(all);
   }
 
-  #heard({ accounts, dead, openersMoved, rowsSettled, confirmations }: HearReport): void {
+  /** @param what an account, or a part of the listener */
+  #wentWrong(kind: TallyKind, error: unknown, what = ''): void {
+    const { code, message, hint } = described(error);
+    this.#tally.add(kind, { [`${what && `${what}: `}${code}: ${clip(message, 300)} ${hint}`.trim()]: 1 });
+  }
+
+  #heard(report: HearReport): void {
+    const { accounts, dead, ignored, openersMoved, receiptsMatched, rowsSettled, confirmations } = report;
     const heard: Record<string, number> = {};
     const add = (what: string, count: number): void => {
       heard[what] = (heard[what] ?? 0) + count;
@@ -85,18 +96,14 @@ export class ListenTeller {
         this.#tally.add(ANSWERS, Object.fromEntries(counts));
       }
     }
+    for (const [kind, count = 0] of Object.entries(ignored)) add(`${kind} (changes nothing)`, count);
     add('window moved', openersMoved);
+    add('receipt matched', receiptsMatched);
     add('unknown row settled', rowsSettled);
     add('opt-out confirmed', confirmations);
     this.#tally.add(HEARD, heard);
     this.#tally.add(DEAD, dead);
   }
-}
-
-function described(error: unknown): { code: string; message: string } {
-  const { message } = error instanceof Error ? error : new Error(String(error));
-  const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'INTERNAL';
-  return { code, message };
 }
 
 const RECEIVED: TallyKind = {
@@ -118,11 +125,15 @@ const ANSWERS: TallyKind = {
 const DEAD: TallyKind = {
   event: 'dead_letters',
   level: 'warn',
-  text: (counts) => `Could not be used in full: ${countsText(counts)}. What to do: pagecast doctor`,
+  text: (counts) => `Could not be used in full: ${countsText(counts)}. What to do: pagecast doctor --dead-letters`,
 };
-const FAILED: TallyKind = {
-  event: 'failed',
-  level: 'warn',
-  text: (counts) =>
-    `Tried again: ${counts.map(([what, count]) => `${what}${count > 1 ? ` (${count} times)` : ''}`).join('; ')}`,
-};
+const TRIED_AGAIN = wentWrong('failed', 'Went wrong, and is tried again');
+const NOT_KEPT = wentWrong('not_kept', 'Could not be kept, so it was answered with 503 and is sent again');
+const CALL_FAILED = wentWrong('flow_call_failed', 'Calls of flows that were answered with 500');
+const PUT_ASIDE = wentWrong('put_aside', 'Came to an error when it was heard, and is a dead letter now');
+
+function wentWrong(event: string, how: string): TallyKind {
+  const text: TallyKind['text'] = (counts) =>
+    `${how}: ${counts.map(([what, count]) => `${what}${count > 1 ? ` (${count} times)` : ''}`).join('; ')}`;
+  return { event, level: 'warn', text };
+}

@@ -13,11 +13,15 @@ export function createLog(format: string, terminal: Terminal, clock: Clock): Log
   if (format === 'json') return jsonLog(terminal, clock);
   if (format !== 'text')
     throw new Failure('USAGE', `"${format}" is no log format.`, 'Write --log-format text or json.');
-  const line = (text: string): void =>
-    terminal.note(`${terminal.tint.dim(new Date(clock.now()).toISOString().slice(0, 19) + 'Z')} ${text}`);
+  const { dim, yellow } = terminal.tint;
+  const tell = (text: string, shown: (line: string) => string): void => {
+    const at = dim(`${new Date(clock.now()).toISOString().slice(0, 19)}Z`);
+    for (const line of text.split('\n')) terminal.note(`${at} ${shown(line)}`);
+  };
   return {
-    info: (_, text) => line(text),
-    warn: (_, text) => line(terminal.tint.yellow(text)),
+    info: (_, text) => tell(text, (line) => line),
+    // Where there are no colours, the level is seen all the same.
+    warn: (_, text) => tell(text, (line) => yellow(`warning: ${line}`)),
   };
 }
 

@@ -2,7 +2,7 @@
 import type { ChalkInstance } from 'chalk';
 import stringWidth from 'string-width';
 import wrapAnsi from 'wrap-ansi';
-import { explainStop, ROW_STATES, type Counts } from '../core/delivery.js';
+import { explainStop, ROW_STATES, type Counts, type DeliveryError } from '../core/delivery.js';
 import { explainError } from '../core/platform-errors.js';
 import type { Finding } from '../core/finding.js';
 import type { SkipReason } from '../core/plan.js';
@@ -12,10 +12,12 @@ import { explainUndelivered } from '../core/receipt.js';
 import type { Button, Message } from '../core/template.js';
 import type { ForecastReport } from '../app/forecast.js';
 import type { Plan } from '../app/plan.js';
+import type { SingleResult } from '../app/send-one.js';
 import type { Campaign, CampaignSummary } from '../ports.js';
+import { maskId } from '../core/user-id.js';
 import { clip, findingLine, sentence } from './messages.js';
 
-export { maskId } from '../core/user-id.js';
+export { maskId };
 
 // ---------------------------------------------------------------------------------------------------- text and tables
 
@@ -333,4 +335,34 @@ function stopLines(stop: NonNullable<Campaign['stop']>, paint: ChalkInstance): s
   const last = error ? ` [${error.code}] ${clip(error.message, 200)}` : '';
   const stopped = cause === 'person' ? '' : `${paint.red('Stopped')} (${cause}): `;
   return [`${stopped}${meaning}${last}`, `  ${advice}`];
+}
+
+/** What became of one message to one person that was tried, or at least queued. */
+export function resultLines(
+  userId: string,
+  { campaign, state, error }: Pick<Extract<SingleResult, { kind: 'tried' }>, 'campaign' | 'state' | 'error'>,
+): string[] {
+  const what = { sent: 'Sent to', failed: 'Refused for', skipped: 'Not sent to', unknown: 'It is not known for' }[
+    state
+  ];
+  const { meaning, advice } = explainError(error?.code ?? '');
+  const why = error === null ? '' : `: ${meaning} [${error.code}]${platformWords(error)}\n  ${advice}`;
+  return [
+    `${what} ${maskId(userId)}${state === 'unknown' ? ' whether it arrived' : ''}${why || '.'}`,
+    ...(state === 'skipped' ? ['Nothing was sent, and nothing waits to be: when that is mended, send it again.'] : []),
+    ...(state === 'unknown' && campaign !== null ? [`Find out: pagecast campaign reconcile ${campaign}`] : []),
+  ];
+}
+
+/** What the service itself has said, which is often more than its code tells; nothing where the error was found here. */
+function platformWords({ code, message }: DeliveryError): string {
+  const isTheirs = /^(?:\d|cams:|twilio:)/.test(code);
+  return isTheirs && message !== '' ? ` It says: "${clip(message, 200)}"` : '';
+}
+
+/** Why nothing can be sent for an account at the moment, and what to do about it. */
+export function stopSentence(stop: NonNullable<Campaign['stop']>): string {
+  const { meaning, advice } = explainStop(stop);
+  const code = stop.error === null ? '' : ` [${stop.error.code}]${platformWords(stop.error)}`;
+  return `nothing can be sent for the account (${stop.cause}): ${meaning}${code} ${advice}`;
 }

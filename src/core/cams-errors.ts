@@ -26,7 +26,7 @@ const CHECK_KEY =
 const CHECK_RIGHTS =
   'Give the RAM user cams:SendChatappMessage and cams:SendChatappMassMessage, then resume the campaign.';
 const CHECK_TEMPLATE = 'Compare the code, the language and the variables with the template in the console of CAMS.';
-const CHECK_VALUES = 'Look at the template and at the values of this row.';
+const CHECK_VALUES = 'Look at the template and at its values.';
 
 const ROWS: Record<string, ErrorRow> = {
   InvalidAccessKeyId: stop('token', 'Alibaba Cloud does not know the AccessKey id, or it is disabled.', CHECK_KEY),

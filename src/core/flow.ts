@@ -17,15 +17,15 @@ import {
   type Channel,
   type Template,
 } from './template.js';
-import type { Opener } from './window.js';
+import { isWritten, type Opener } from './window.js';
 
 export const FLOW_TYPES = ['auto-reply', 'automation', 'notification'] as const;
-export type FlowType = (typeof FLOW_TYPES)[number];
+type FlowType = (typeof FLOW_TYPES)[number];
 
 export type Trigger =
   /** The whole message is one of these words, whatever its case. */
   | { on: 'keyword'; words: readonly string[] }
-  /** The first that is heard of a person. */
+  /** The first that a person writes. */
   | { on: 'first_message' }
   /** A button or quick reply with one of these payloads was tapped. */
   | { on: 'payload'; payloads: readonly string[] }
@@ -85,6 +85,13 @@ export const DEFAULT_AUTOMATION: AutomationSettings = {
   disclosure: null,
   discloseAgainMs: DAY_MS,
   guard: { most: 10, withinMs: 3_600_000 },
+};
+
+/** An answer that comes late answers nothing; what another program asks for may wait for the morning. */
+export const DEFAULT_LIMITS: Readonly<Record<FlowType, Pick<Flow, 'inQuietHours' | 'expiryMs'>>> = {
+  'auto-reply': { inQuietHours: 'skip', expiryMs: 10 * 60_000 },
+  automation: { inQuietHours: 'wait', expiryMs: DAY_MS },
+  notification: { inQuietHours: 'wait', expiryMs: DAY_MS },
 };
 
 /** What a flow is checked against. */
@@ -379,6 +386,32 @@ export function listensOn({ from }: Flow, account: string, owners: ReadonlyMap<s
   return from === 'auto' || from === account;
 }
 
+/**
+ * Tells of keywords and payloads that another flow, which comes first by its name, answers instead.
+ * @param earlier the flows with names before its own
+ */
+export function rivalFaults(
+  flow: Flow,
+  earlier: readonly Flow[],
+  { accounts, owners }: Pick<FlowSurroundings, 'accounts' | 'owners'>,
+): FlowFault[] {
+  const waited = waitedFor(flow);
+  return earlier.flatMap((other) => {
+    const both = other.trigger.on === flow.trigger.on ? waited.filter((one) => waitedFor(other).includes(one)) : [];
+    const shared = accounts.find(({ name }) => listensOn(flow, name, owners) && listensOn(other, name, owners));
+    if (both.length === 0 || shared === undefined) return [];
+    const words = both.map((one) => `"${one}"`).join(', ');
+    const reason = `The flow "${other.name}" waits for ${words}, too, and comes first by its name, so it answers on ${shared.name}.`;
+    return [warning('trigger', reason, 'Let one flow alone wait for it.')];
+  });
+}
+
+/** Keywords, as they are compared, or payloads. */
+function waitedFor({ trigger }: Flow): string[] {
+  if (trigger.on === 'keyword') return trigger.words.map(normalWord);
+  return trigger.on === 'payload' ? [...trigger.payloads] : [];
+}
+
 /** What a person did, as far as flows are concerned. */
 export interface FlowEvent {
   opener: Opener;
@@ -389,21 +422,18 @@ export interface FlowEvent {
 /** The first of these that a flow waits for decides; among flows that wait for the same, the order of their names. */
 const PRECEDENCE = ['keyword', 'payload', 'first_message', 'opener'] as const;
 
-/** What is written where everybody can read it; it is no message to the account. */
-export const PUBLIC_OPENERS: readonly Opener[] = ['comment', 'visitor_post'];
-
 /**
- * The one flow that answers what a person did.
+ * The one flow that answers what a person did. What is written where everybody can read it is no message to the account.
  * @param flows those that listen on the account (`listensOn`)
- * @param isFirst whether nothing was heard of the person before
+ * @param isFirst whether the person has written nothing before
  */
-export function answering(flows: readonly Flow[], event: FlowEvent, isFirst: boolean): Flow | null {
-  const word = event.text === null || PUBLIC_OPENERS.includes(event.opener) ? '' : normalWord(event.text);
+export function flowFor(flows: readonly Flow[], event: FlowEvent, isFirst: boolean): Flow | null {
+  const word = isWritten(event.opener) ? normalWord(event.text ?? '') : '';
   const waitsForIt = ({ trigger }: Flow): boolean => {
     if (trigger.on === 'keyword') return isAmong(word, trigger.words);
     if (trigger.on === 'payload') return event.payload !== null && trigger.payloads.includes(event.payload);
     if (trigger.on === 'opener') return trigger.openers.includes(event.opener);
-    return trigger.on === 'first_message' && isFirst;
+    return trigger.on === 'first_message' && isFirst && isWritten(event.opener);
   };
   const waiting = flows.filter(waitsForIt).sort((a, b) => (a.name < b.name ? -1 : 1));
   for (const on of PRECEDENCE) {
@@ -415,20 +445,17 @@ export function answering(flows: readonly Flow[], event: FlowEvent, isFirst: boo
 
 /**
  * A template with the sentence that says that it is automatic, as the last paragraph of its body.
- * @param filled where it goes, and the values of its used variables in their order; without it, the examples on each of its
- *   channels are taken for all that it will be sent with
+ * @param filled where it goes, and the values of its used variables in their order
  * @returns null where the sentence has no place: a template that a platform keeps, one without a body, or one that is too
  *   long with it
  */
 export function withDisclosure(
   template: Template,
   sentence: string,
-  filled?: { channel: Channel; values: readonly string[] },
+  { channel, values }: { channel: Channel; values: readonly string[] },
 ): Template | null {
   if (template.kind === 'registered' || template.cams !== undefined || template.body === undefined) return null;
   const disclosed = { ...template, body: `${template.body}\n\n${sentence}` };
-  const values = filled?.values ?? usedVariables(template).map(({ example }) => example);
   const message = compileTemplate(disclosed).render(values);
-  const channels = filled ? [filled.channel] : template.channels;
-  return channels.some((channel) => exceededLimits(message, channel).length > 0) ? null : disclosed;
+  return exceededLimits(message, channel).length > 0 ? null : disclosed;
 }

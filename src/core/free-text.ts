@@ -2,7 +2,7 @@
 import type { Channel, Template } from './template.js';
 
 /** ISO 639-2: undetermined. Nobody says in which language they write. */
-export const NO_LANGUAGE = 'und';
+const NO_LANGUAGE = 'und';
 
 /** A template whose only variable is the whole text, so that braces in it stay what they are. */
 export function freeTextTemplate(channel: Channel): Template {

@@ -210,11 +210,11 @@ export function inLanguage<T>(entries: Readonly<Record<string, T>>, language: st
 }
 
 /**
- * Whether a message that answers somebody may be sent to them: after they have opted out only what answers something later,
- * and the confirmation, which answers the opt-out itself. To everything else, in bulk or of a flow that answers nothing, an
- * opt-out is an end.
+ * Whether a message that answers somebody may be sent to them: after they have opted out only what answers something that
+ * they wrote later (`isWritten`), and the confirmation, which answers the opt-out itself. To everything else, in bulk or of a
+ * flow that answers nothing, an opt-out is an end.
  * @param optedOutAt null for somebody who has not opted out
- * @param answersAt when the person did what is answered; null when the message answers nothing
+ * @param answersAt when the person wrote what is answered; null when the message answers nothing that they wrote
  */
 export function mayAnswer(optedOutAt: number | null, answersAt: number | null, isConfirmation: boolean): boolean {
   if (optedOutAt === null) return true;

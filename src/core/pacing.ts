@@ -68,8 +68,13 @@ export interface Handover {
 
 const NOTHING: Handover = { freeAt: -Infinity, taken: 0 };
 
+/** How long the fastest answer took so far: the way there and back, when nothing is held up. */
+interface Way {
+  fastest: number;
+}
+
 export class Pacer {
-  readonly #pace: number;
+  readonly pace: number;
   #interval: number;
   readonly #batch: number;
   /** How many messages any `#span` ms may hold; 0 for no limit. */
@@ -84,7 +89,10 @@ export class Pacer {
   readonly #took: Float64Array;
   #count = 0;
   #beat: number;
-  #fastest = Infinity;
+  readonly #way: Way;
+  /** Without a limit there are no places: how many messages have no answer, and when the last answer came. */
+  #unanswered = 0;
+  #lastAnswer = -Infinity;
 
   /**
    * All instants are of one clock that never jumps.
@@ -92,25 +100,46 @@ export class Pacer {
    * @param startAt no message leaves before this instant
    * @param before messages of former owners: as many places are taken until they no longer count
    * @param batch how many leave together, where there are so many
+   * @param way shared by all that send the same way
    */
-  constructor(pace: number, startAt: number, before: Handover = NOTHING, batch = 1) {
-    this.#pace = pace;
+  constructor(pace: number, startAt: number, before: Handover = NOTHING, batch = 1, way: Way = { fastest: Infinity }) {
+    this.pace = pace;
     this.#interval = 1000 / pace;
     this.#burst = Number.isFinite(pace) ? Math.max(1, Math.floor(pace)) : 0;
     this.#batch = this.#burst === 0 ? batch : Math.min(batch, this.#burst);
     this.#span = this.#burst === 0 ? 0 : (SECOND_MS * this.#burst) / pace;
     this.#before = before;
+    this.#way = way;
     this.#left = new Float64Array(this.#burst).fill(-Infinity);
     this.#took = new Float64Array(this.#burst);
-    // The places just before the first message: the first to be waited for is that of `#burst` messages ago.
+    // The places just before the first message: the first to be waited for is that of `#burst` messages ago. A slow owner
+    // before counts by minutes; but what had left by now counts here for no longer than what leaves now.
     const free = Math.max(0, this.#burst - before.taken);
-    this.#left.fill(before.freeAt - this.#span - SAFETY_MS, free);
+    const freeAt = Math.min(before.freeAt, startAt + MAX_HELD_UP_MS + this.#span + SAFETY_MS);
+    this.#left.fill(freeAt - this.#span - SAFETY_MS, free);
     this.#beat = startAt;
+  }
+
+  /** One of a greater pace, in which everything counts that counts in this one, under the same tickets. */
+  faster(pace: number, now: number): Pacer {
+    const isLimited = Number.isFinite(pace);
+    const pacer = new Pacer(pace, now, isLimited ? this.#before : this.handover(now), this.#batch, this.#way);
+    pacer.#count = this.#count;
+    pacer.#unanswered = this.#unanswered;
+    if (!isLimited) return pacer;
+    const known = Math.max(0, this.#count - this.#burst);
+    for (let ticket = Math.max(0, this.#count - pacer.#burst); ticket < this.#count; ticket += 1) {
+      const place = ticket % pacer.#burst;
+      // Of those before them nothing is known any more, as nothing counts any more.
+      pacer.#left[place] = ticket < known ? -Infinity : (this.#left[ticket % this.#burst] ?? -Infinity);
+      pacer.#took[place] = ticket < known ? 0 : (this.#took[ticket % this.#burst] ?? 0);
+    }
+    return pacer;
   }
 
   /** Goes on with a share of the pace, because the platform's limit is near. */
   slowTo(share: number): void {
-    this.#interval = 1000 / (this.#pace * share);
+    this.#interval = 1000 / (this.pace * share);
   }
 
   /**
@@ -148,6 +177,7 @@ export class Pacer {
   leave(now: number): number {
     const ticket = this.#count;
     this.#count += 1;
+    this.#unanswered += 1;
     if (this.#burst > 0) {
       // Connecting can take seconds: until it is over, nobody knows when this message will arrive.
       this.#left[ticket % this.#burst] = Infinity;
@@ -164,12 +194,14 @@ export class Pacer {
 
   /** Tells when the answer to a message came. One of which `onWire` was never told arrived at this moment at the latest. */
   answered(ticket: number, now: number): void {
+    this.#unanswered -= 1;
+    this.#lastAnswer = now;
     if (!this.#isRecent(ticket)) return;
     const place = ticket % this.#burst;
     const left = Math.min(now, this.#left[place] ?? now);
     this.#left[place] = left;
     this.#took[place] = now - left;
-    if (now > left) this.#fastest = Math.min(this.#fastest, now - left);
+    if (now > left) this.#way.fastest = Math.min(this.#way.fastest, now - left);
   }
 
   #isRecent(ticket: number): boolean {
@@ -179,6 +211,12 @@ export class Pacer {
   /** What the next owner is to know of what has left so far, also of what was handed over to this one, while it counts. */
   handover(now: number): Handover {
     let { freeAt, taken } = this.#before.freeAt > now ? this.#before : { freeAt: now, taken: 0 };
+    if (this.#burst === 0) {
+      // Without places nobody has counted them.
+      const lastArrival = this.#unanswered > 0 ? now + MAX_HELD_UP_MS : this.#lastAnswer;
+      const until = lastArrival + SECOND_MS + SAFETY_MS;
+      return until <= now ? { freeAt, taken } : { freeAt: Math.max(freeAt, until), taken: Infinity };
+    }
     // Another owner may have a faster pace, and counts by the second; and another way there, so nothing is usual.
     const span = Math.max(SECOND_MS, this.#span);
     for (let ticket = Math.max(0, this.#count - this.#burst); ticket < this.#count; ticket += 1) {
@@ -193,7 +231,8 @@ export class Pacer {
   /** When the window of `#span` ms that begins with the arrival of the message `#burst` places before this one is over. */
   #roomAt(ticket: number): number {
     // How fast an answer can be is known after one lap; until then nothing is taken for the usual delay.
-    const usual = ticket < 2 * this.#burst || !Number.isFinite(this.#fastest) ? 0 : this.#fastest;
+    const { fastest } = this.#way;
+    const usual = ticket < 2 * this.#burst || !Number.isFinite(fastest) ? 0 : fastest;
     const left = this.#left[ticket % this.#burst] ?? -Infinity;
     return left + this.#heldUp(ticket, usual) + this.#span + SAFETY_MS;
   }
@@ -201,5 +240,106 @@ export class Pacer {
   /** How much longer than usual the message at a ticket's place was under way at most. Without an answer, as long as can be. */
   #heldUp(ticket: number, usual: number): number {
     return Math.max(0, Math.min(MAX_HELD_UP_MS, (this.#took[ticket % this.#burst] ?? 0) - usual));
+  }
+}
+
+/** A message on its way: what each pacer in which it counts has it under. */
+export interface Turn {
+  tickets: Map<Pacer, number>;
+}
+
+/**
+ * The paces of one account side by side: that of a campaign, which a person may have set lower, that of audio and video, and
+ * the account's own. A message counts in the pacer of its own pace and in those of all greater ones, and leaves only when
+ * each of them has a turn. So of all messages up to some pace no second holds more than that pace, and a slow campaign holds
+ * up nobody else.
+ */
+export class Paces {
+  readonly #before: Handover;
+  /** The slowest first. */
+  #pacers: Pacer[] = [];
+  readonly #underWay = new Set<Turn>();
+  readonly #way: Way = { fastest: Infinity };
+  #share = 1;
+
+  /** @param before messages of former owners, of whatever pace */
+  constructor(before: Handover = NOTHING) {
+    this.#before = before;
+  }
+
+  /** The greatest pace in play, in messages a second; 0 before the first. */
+  get greatest(): number {
+    return this.#pacers.at(-1)?.pace ?? 0;
+  }
+
+  /**
+   * Brings a pace into play; one that is in play already goes on.
+   * @param batch how many messages of this pace leave together, where there are so many
+   */
+  add(pace: number, now: number, batch = 1): void {
+    if (this.#pacers.some((one) => one.pace === pace)) return;
+    const slower = this.#pacers.findLast((one) => one.pace < pace);
+    const pacer = slower?.faster(pace, now) ?? new Pacer(pace, now, this.#before, batch, this.#way);
+    if (slower !== undefined) {
+      for (const { tickets } of this.#underWay) {
+        const ticket = tickets.get(slower);
+        if (ticket !== undefined) tickets.set(pacer, ticket);
+      }
+    }
+    pacer.slowTo(this.#share);
+    this.#pacers = [...this.#pacers, pacer].sort((a, b) => a.pace - b.pace);
+  }
+
+  /** Has all go on with a share of their paces. */
+  slowTo(share: number): void {
+    this.#share = share;
+    for (const pacer of this.#pacers) pacer.slowTo(share);
+  }
+
+  /**
+   * How many messages of a pace may leave at this instant.
+   * @param together none before so many may, unless `most` is less; a whole batch unless given
+   */
+  available(pace: number, now: number, most: number, together?: number): number {
+    return this.#from(pace).reduce((least, pacer) => Math.min(least, pacer.available(now, most, together)), most);
+  }
+
+  /** The first instant at which so many messages of a pace may leave, a whole batch unless told. */
+  nextAt(pace: number, together?: number): number {
+    return Math.max(-Infinity, ...this.#from(pace).map((pacer) => pacer.nextAt(together)));
+  }
+
+  /** Whether something waits for a message that is not on the wire yet. */
+  get isHeldUp(): boolean {
+    return this.#pacers.some((pacer) => pacer.nextAt() === Infinity);
+  }
+
+  /** Takes the turn of a message that is handed over now; it is given back with `onWire` and `answered`. */
+  leave(pace: number, now: number): Turn {
+    const turn = { tickets: new Map(this.#from(pace).map((pacer) => [pacer, pacer.leave(now)])) };
+    this.#underWay.add(turn);
+    return turn;
+  }
+
+  /** As those of Pacer. */
+  onWire({ tickets }: Turn, now: number): void {
+    for (const [pacer, ticket] of tickets) pacer.onWire(ticket, now);
+  }
+
+  answered(turn: Turn, now: number): void {
+    this.#underWay.delete(turn);
+    for (const [pacer, ticket] of turn.tickets) pacer.answered(ticket, now);
+  }
+
+  /** As that of Pacer: all messages count in the greatest pace. */
+  handover(now: number): Handover {
+    const greatest = this.#pacers.at(-1);
+    if (greatest !== undefined) return greatest.handover(now);
+    return this.#before.freeAt > now ? this.#before : { freeAt: now, taken: 0 };
+  }
+
+  /** Those in which a message of this pace counts. */
+  #from(pace: number): Pacer[] {
+    return this.#pacers.filter((one) => one.pace >= pace);
   }
 }

@@ -51,7 +51,7 @@ const LONG_LIVED =
   'Make a new, long-lived token for the account and put it where pagecast.yaml says, then resume the campaign.';
 const CHECK_VERSION = 'Set `version:` of the account in pagecast.yaml to one that is in use, then resume the campaign.';
 const CHECK_PERMISSION = "Check the app's permissions and its access level for this Page, then resume the campaign.";
-const CHECK_CONTENT = 'Look at the template and at the values of this row.';
+const CHECK_CONTENT = 'Look at the template and at its values.';
 const CHECK_PAGE = "Read the Page's Support Inbox. Resume only when the restriction is lifted.";
 
 /** By `code/subcode`, then by `code` alone. The text of an error is localised and is never looked at. */
@@ -188,6 +188,10 @@ const ERRORS: Record<string, ErrorRow> = {
     'content',
     'The platform does not allow the registered template at the moment.',
     'See why with `pagecast template pull`; resume the campaign when it is APPROVED again.',
+  ),
+  TEMPLATE_UNSUPPORTED: rejected(
+    'The account cannot send registered templates; nothing was sent.',
+    'Have its flow send another template, or from an account that can.',
   ),
   RUN_DIED: unknown('The run ended while the message was under way; it may have been sent.'),
   CONNECTION_REFUSED: {

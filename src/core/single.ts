@@ -10,7 +10,7 @@ export interface Single {
   /** Its flow, or OPT_OUT_FLOW; null for one that a person writes. */
   flow: string | null;
   template: Template;
-  /** When the person did what it answers; null when it answers nothing. */
+  /** When the person wrote what it answers; null when it answers nothing that they wrote. */
   answersAt: number | null;
   /** From this instant on it is too late. */
   expiresAt: number;
@@ -21,7 +21,7 @@ export function isAnswer(mode: SendMode): boolean {
   return mode === 'interactive' || mode === 'auto-reply';
 }
 
-/** Whether somebody has asked for no messages, and this is not the answer to what they did later, nor its confirmation. */
+/** Whether somebody has asked for no messages, and this is not the answer to what they wrote later, nor its confirmation. */
 export function isUnwanted(
   { mode, flow, answersAt }: Pick<Single, 'mode' | 'flow' | 'answersAt'>,
   { optedOutAt }: Standing,

@@ -15,7 +15,7 @@ const pause = (meaning: string, advice = 'The run waits and goes on by itself; a
   meaning,
   advice,
 });
-const content = (meaning: string, advice = 'Look at the template and at the values of this row.'): ErrorRow => ({
+const content = (meaning: string, advice = 'Look at the template and at its values.'): ErrorRow => ({
   class: { kind: 'stop', cause: 'content' },
   meaning,
   advice,

@@ -6,6 +6,13 @@
 export const OPENERS = ['message', 'button', 'ad', 'm_me', 'ig_me', 'reaction', 'comment', 'visitor_post'] as const;
 export type Opener = (typeof OPENERS)[number];
 
+/** What people do when they write to an account; a reaction, a comment, a post or a link asks for no answer by itself. */
+const WRITTEN: readonly Opener[] = ['message', 'button', 'ad'];
+
+export function isWritten(opener: Opener): boolean {
+  return WRITTEN.includes(opener);
+}
+
 export interface WindowSettings {
   hours: number;
   /** The window is taken to close this much earlier, so that a message under way still arrives inside it. */

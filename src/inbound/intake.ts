@@ -34,7 +34,7 @@ interface Waiting {
 export class Intake {
   readonly #store: IntakeStore;
   readonly #limits: IntakeLimits;
-  #waiting: Waiting[] = [];
+  readonly #waiting: Waiting[] = [];
   #length = 0;
   #isWriting = false;
   /** Whether the write under way takes longer than anybody waits. */
@@ -66,28 +66,23 @@ export class Intake {
     while (this.#waiting.length > 0) {
       // After a turn of the event loop, all requests have been read that have arrived by now.
       await turnOfTheLoop();
-      const group = this.#waiting.slice(0, this.#limits.group);
-      this.#waiting = this.#waiting.slice(group.length);
-      await this.#writeGroup(group);
+      await this.#writeGroup(this.#waiting.splice(0, this.#limits.group));
     }
     this.#isWriting = false;
   }
 
-  async #writeGroup(group: readonly Waiting[]): Promise<void> {
-    const answered = new AbortController();
-    const written = this.#receive(group);
-    const late = this.#store.clock.sleep(this.#limits.writeMs, answered.signal).then(() => 'late' as const);
-    const outcome = await Promise.race([written, late]);
-    answered.abort();
-    if (outcome !== 'late') {
-      this.#tell(group, outcome);
-      return;
-    }
-    // Those behind it would wait for longer still.
-    this.#isStuck = true;
-    this.#tell([...group, ...this.#waiting.splice(0)], false);
-    await written;
+  async #writeGroup(group: Waiting[]): Promise<void> {
+    const written = new AbortController();
+    void this.#store.clock.sleep(this.#limits.writeMs, written.signal).then(() => {
+      if (written.signal.aborted) return;
+      // Those behind it would wait for longer still.
+      this.#isStuck = true;
+      this.#tell([...group.splice(0), ...this.#waiting.splice(0)], false);
+    });
+    const isKept = await this.#receive(group);
+    written.abort();
     this.#isStuck = false;
+    this.#tell(group, isKept);
   }
 
   async #receive(group: readonly Waiting[]): Promise<boolean> {

@@ -40,7 +40,8 @@ export async function* readBatches<Batch>(
   source: string | AsyncIterable<Uint8Array | string>,
   reader: BatchReader<Batch>,
 ): AsyncGenerator<Batch, void, undefined> {
-  for await (const lines of readLines(typeof source === 'string' ? createReadStream(source) : source)) {
+  const name = typeof source === 'string' ? source : 'The log';
+  for await (const lines of readLines(typeof source === 'string' ? createReadStream(source) : source, name)) {
     if (typeof lines === 'string') {
       reader.problem(0, 'NOT_TEXT', lines);
       break;
@@ -59,7 +60,7 @@ export async function* readBatches<Batch>(
  * Lines of a text file, some at a time; or a sentence that says why it is no text, and nothing after it.
  * @throws Failure FILE_UNREADABLE
  */
-async function* readLines(source: AsyncIterable<Uint8Array | string>): AsyncGenerator<Line[] | string> {
+async function* readLines(source: AsyncIterable<Uint8Array | string>, name: string): AsyncGenerator<Line[] | string> {
   let decoder: InstanceType<typeof TextDecoder> | null = null;
   let head = Buffer.alloc(0);
   const splitter = new LineSplitter();
@@ -82,9 +83,8 @@ async function* readLines(source: AsyncIterable<Uint8Array | string>): AsyncGene
     }
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-    const path = (error as NodeJS.ErrnoException).path ?? 'The log';
     const hint = UNREADABLE[reason] ?? 'Copy it to another place and try again.';
-    throw new Failure('FILE_UNREADABLE', `${path} cannot be read (${reason}).`, hint, error);
+    throw new Failure('FILE_UNREADABLE', `${name} cannot be read (${reason}).`, hint, error);
   }
   yield splitter.push(decoder ? decoder.decode() : new TextDecoder().decode(head));
   yield splitter.end();

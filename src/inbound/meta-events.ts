@@ -35,16 +35,15 @@ export interface MetaReceipts {
   receipts: Receipt[];
 }
 
-/** Somebody stopped or resumed notifications. */
-export interface MetaOptin {
-  kind: 'optin';
+/** Somebody stopped notifications. */
+export interface MetaOptOut {
+  kind: 'opt_out';
   userId: string;
   /** Milliseconds since 1970, UTC. */
   at: number;
-  out: boolean;
 }
 
-export type MetaEvent = MetaOpener | MetaEcho | MetaReceipts | MetaOptin;
+export type MetaEvent = MetaOpener | MetaEcho | MetaReceipts | MetaOptOut;
 
 export type IgnoredKind =
   /** What the account itself sent came back, and is no message of ours. */
@@ -59,8 +58,10 @@ export type IgnoredKind =
   | 'other_referral'
   | 'delivery'
   | 'read'
-  /** Agreeing to marketing messages opens nothing, and a plugin's opt-in only once a message follows. */
+  /** Agreeing to marketing messages, or resuming them, opens nothing, and a plugin's opt-in only once a message follows. */
   | 'optin'
+  /** Somebody has opted out of something, in a shape that Meta does not document. */
+  | 'opt_out'
   | 'handover'
   /** A change of the Page or of a post that is no new comment or visitor post. */
   | 'other_change'
@@ -135,6 +136,9 @@ const NOT_OPENING: Record<string, IgnoredKind> = {
   app_roles: 'handover',
 };
 
+/** What events and fields about opting out are or may be called; `messaging_optouts` is a field whose events nobody describes. */
+const OPT_OUT = /^(messaging_?)?opt_?outs?$/i;
+
 /** Whether a parsed JSON value looks like a webhook body at all. */
 export function isMetaBody(body: unknown): boolean {
   return typeof body === 'object' && body !== null && Array.isArray((body as { entry?: unknown }).entry);
@@ -167,7 +171,7 @@ export function readMetaBody(body: unknown): MetaBody {
       continue;
     }
     const { id, time, messaging, standby, changes } = parsed.data;
-    if (messaging === undefined && standby === undefined && changes === undefined) ignore('unknown');
+    if (messaging === undefined && standby === undefined && changes === undefined) ignore(unknown(item));
     const entry: Entry = { id, time: epochMs(time), isInstagram: object === 'instagram', bounded };
     const events: MetaEvent[] = [];
     const take = (reading: Reading): void => {
@@ -232,9 +236,14 @@ function readMessaging(item: unknown, entry: Entry): Reading {
     return toReceipts('delivery', entry, userId, { mids: delivery.mids, upTo: delivery.watermark, at: timestamp });
   }
   if (read) return toReceipts('read', entry, userId, { mids: [read.mid], upTo: read.watermark, at: timestamp });
-  if (optin) return toOptin(entry, userId, optin.notification_messages_status, timestamp);
+  if (optin) return toOptOut(entry, userId, optin.notification_messages_status, timestamp) ?? 'optin';
   const kind = Object.keys(item as object).find((key) => Object.hasOwn(NOT_OPENING, key));
-  return kind === undefined ? 'unknown' : (NOT_OPENING[kind] ?? 'unknown');
+  return (kind === undefined ? undefined : NOT_OPENING[kind]) ?? unknown(item);
+}
+
+/** What is about opting out must not be lost among what is of no interest. */
+function unknown(item: unknown): IgnoredKind {
+  return Object.keys(item as object).some((key) => OPT_OUT.test(key)) ? 'opt_out' : 'unknown';
 }
 
 /** Every program that sends for the account has its echoes come here; only a message that carries a row of ours is one. */
@@ -267,13 +276,16 @@ function toReceipts(
   return userId === null ? 'no_user' : { kind, receipts: [{ messageId: null, ...common, at: watermark }] };
 }
 
-/** Of agreeing to marketing messages only the status tells that somebody stopped them, or resumed. */
-function toOptin(entry: Entry, userId: unknown, status: unknown, time: unknown): Reading {
-  const said = typeof status === 'string' ? /^(STOP|RESUME)\b/i.exec(status)?.[1] : undefined;
-  if (said === undefined) return 'optin';
+/**
+ * Whoever stops the marketing messages of one topic is taken to want none at all. To resume those of one topic takes nothing
+ * of that back: it may have been said with a word, too.
+ * @returns null for whatever else is told of marketing messages
+ */
+function toOptOut(entry: Entry, userId: unknown, status: unknown, time: unknown): Reading | null {
+  if (typeof status !== 'string' || !/^STOP\b/i.test(status)) return null;
   if (typeof userId !== 'string' || !PLATFORM_ID.test(userId)) return 'no_user';
   const at = epochMs(time) ?? entry.time;
-  return at === null ? 'no_time' : { kind: 'optin', userId, at, out: said.toUpperCase() === 'STOP' };
+  return at === null ? 'no_time' : { kind: 'opt_out', userId, at };
 }
 
 /** Meta's pages name the source of m.me and ig.me links SHORTLINK, SHORT-URL and IGME-SOURCE-LINK. */
@@ -293,7 +305,10 @@ function readChange(item: unknown, entry: Entry): Reading {
   if (!parsed.success) return 'malformed';
   const { field, value } = parsed.data;
   // The test button of the app dashboard, and Instagram in places, put a messaging event into a change.
-  if (typeof value['sender'] === 'object' && value['sender'] !== null) return readMessaging(value, entry);
+  const isMessaging = typeof value['sender'] === 'object' && value['sender'] !== null;
+  const reading = isMessaging ? readMessaging(value, entry) : 'unknown';
+  if (reading === 'unknown' && OPT_OUT.test(field)) return 'opt_out';
+  if (isMessaging) return reading;
 
   const parsedValue = changeValue.safeParse(value);
   if (!parsedValue.success) return 'malformed';

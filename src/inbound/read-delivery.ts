@@ -11,8 +11,11 @@ import { readTwilioInbound, readTwilioStatus, twilioForm, type TwilioParameters 
 
 /** Items of a list that CAMS pushes; it is not said how many there may be, and real ones hold a few. */
 const MAX_ITEMS = 1000;
+/** Lists and objects within each other; real bodies have about fifteen at most. */
+const MAX_DEPTH = 64;
 
 const GRAVEST_FIRST: readonly DeadReason[] = [
+  'too_deep',
   'not_json',
   'not_a_webhook',
   'unknown_account',
@@ -25,6 +28,7 @@ const GRAVEST_FIRST: readonly DeadReason[] = [
 const LOST: Partial<Record<IgnoredKind, DeadReason>> = {
   malformed: 'malformed',
   no_time: 'malformed',
+  opt_out: 'malformed',
   over_limit: 'over_limit',
 };
 
@@ -36,6 +40,7 @@ const LOST: Partial<Record<IgnoredKind, DeadReason>> = {
 export function readDelivery(delivery: Delivery, accounts: readonly InboundAccount[], now: number): DeliveryContent {
   const reader = new DeliveryReader(delivery, accounts, now);
   if (delivery.service === 'twilio') reader.twilio(delivery.body);
+  else if (isTooDeep(delivery.body)) reader.dead('too_deep');
   else {
     let body: unknown;
     try {
@@ -49,6 +54,43 @@ export function readDelivery(delivery: Delivery, accounts: readonly InboundAccou
   }
   return reader.content;
 }
+
+/** Looks at the text alone: to parse what is nested a million deep takes a hundred times as long, and much memory. */
+function isTooDeep(text: string): boolean {
+  if (!holdsMore(text, MAX_DEPTH)) return false;
+  let depth = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) at = endOfString(text, at + 1);
+    else if (code === LIST || code === OBJECT) depth += 1;
+    else if (code === LIST_END || code === OBJECT_END) depth -= 1;
+    if (depth > MAX_DEPTH) return true;
+  }
+  return false;
+}
+
+/** Whether more lists and objects begin in it, texts included. Of nearly every body that is all there is to look at. */
+function holdsMore(text: string, count: number): boolean {
+  let found = 0;
+  for (const bracket of '[{') {
+    for (let at = text.indexOf(bracket); at !== -1; at = text.indexOf(bracket, at + 1)) {
+      found += 1;
+      if (found > count) return true;
+    }
+  }
+  return false;
+}
+
+/** Where the quote stands that ends it. */
+function endOfString(text: string, from: number): number {
+  let at = from;
+  for (let code = text.charCodeAt(at); code !== QUOTE && at < text.length; code = text.charCodeAt(at)) {
+    at += code === BACKSLASH ? 2 : 1;
+  }
+  return at;
+}
+
+const [QUOTE, BACKSLASH, LIST, LIST_END, OBJECT, OBJECT_END] = [0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d];
 
 class DeliveryReader {
   readonly content: DeliveryContent = { events: [], echoes: [], receipts: [], optOuts: [], ignored: {}, dead: null };
@@ -95,9 +137,9 @@ class DeliveryReader {
       } else if (event.kind === 'echo') {
         const { campaign, seq, messageId } = event;
         this.content.echoes.push({ account: account.key, campaign, seq, messageId });
-      } else if (event.kind === 'optin') {
-        const { userId, at, out } = event;
-        this.#optOut({ account: account.key, userId, at, out, source: 'platform' });
+      } else if (event.kind === 'opt_out') {
+        const { userId, at } = event;
+        this.#optOut({ account: account.key, userId, at, out: true, source: 'platform' });
       } else for (const receipt of event.receipts) this.#receipt(account, receipt);
     }
   }

@@ -1,7 +1,8 @@
 /**
  * Takes callbacks over HTTP. The order is always the same: the shape of the signature before the body is read, the signature
  * over the bytes as they came before anything is understood of them, the store before the answer. What a body says is for
- * later. Answers to what is refused say why in one word, and nothing of a request is logged or given back.
+ * later. Answers to what is refused say why in one word (to calls of flows, as those are answered otherwise), and nothing of a
+ * request is logged or given back.
  * Source: Meta, "Webhooks": an answer within 5 seconds, or the event comes again. CAMS, "configure message receipts": within 3.
  */
 import type { Socket } from 'node:net';
@@ -94,6 +95,8 @@ const PATHS = {
   twilio: '/webhooks/twilio',
   flow: '/flows/:name',
 } as const;
+/** What the addresses of all flows begin with. */
+const FLOWS = '/flows/';
 
 /** @throws Failure PORT_IN_USE, USAGE; PROVIDER_UNAVAILABLE when Twilio's signatures cannot be checked */
 export async function startWebhookServer(options: WebhookServerOptions): Promise<WebhookServer> {
@@ -333,9 +336,40 @@ function answer(reply: FastifyReply, status: number, type: string, body: string)
   return reply.code(status).type(type).send(body);
 }
 
-function refuse(reply: FastifyReply, status: number, error: string): FastifyReply {
-  return answer(reply, status, JSON_TYPE, JSON.stringify({ error }));
+/** @param word why; programs that call flows are answered as the flows themselves do */
+function refuse(reply: FastifyReply, status: number, word: string): FastifyReply {
+  const isCall = reply.request.url.startsWith(FLOWS);
+  return answer(reply, status, JSON_TYPE, JSON.stringify({ error: (isCall ? CALL_REFUSALS[word] : null) ?? word }));
 }
+
+const TOKEN_HINT = 'Send the header Authorization: Bearer TOKEN, with the token that listen.flowToken names.';
+
+const CALL_REFUSALS: Readonly<Record<string, { code: string; message: string; hint: string }>> = {
+  unsigned: { code: 'UNAUTHORIZED', message: 'The request has no token.', hint: TOKEN_HINT },
+  forged: { code: 'UNAUTHORIZED', message: 'The token is wrong.', hint: TOKEN_HINT },
+  not_json: {
+    code: 'USAGE',
+    message: 'The body is no JSON.',
+    hint: 'Post {"to": "7642925849053947"} and what else the flow needs, as JSON.',
+  },
+  bad_request: {
+    code: 'USAGE',
+    message: 'The request is not understood.',
+    hint: 'Post JSON, of the length that the request says, to /flows/NAME.',
+  },
+  too_large: { code: 'TOO_LARGE', message: `The body is larger than ${CALL_BYTES / 1024} KB.`, hint: '' },
+  not_configured: {
+    code: 'NOT_CONFIGURED',
+    message: 'No flow can be called here.',
+    hint: 'Name a token: listen: { flowToken: env:NAME } in pagecast.yaml, and start the listener again.',
+  },
+  not_found: { code: 'NOT_FOUND', message: 'There is nothing at this address.', hint: 'POST to /flows/NAME.' },
+  failed: {
+    code: 'INTERNAL',
+    message: 'Something went wrong here; nothing is known to have been queued.',
+    hint: '',
+  },
+};
 
 /** A body that has not been read is read to its end and thrown away if it is small; otherwise the connection ends. */
 function refuseUnread(

@@ -3,6 +3,7 @@
  */
 import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import { Failure, type FailureCode } from '../core/failure.js';
@@ -13,6 +14,12 @@ const APPLICATION_ID = 0x70616765;
 const MIGRATIONS = fileURLToPath(new URL('../../src/stores/migrations/', import.meta.url));
 /** Approving a million rows holds the file for seconds; another account's run waits for that long. */
 const BUSY_MS = 15_000;
+/**
+ * SQLite waits by standing still, and nothing else is done meanwhile: no call is answered and no lease renewed. So it waits
+ * only for writes as they are all the time, and for longer ones the waiting is done here.
+ */
+const STILL_MS = 20;
+const PAUSE_MS = 25;
 
 const FAILURES: Record<string, { code: FailureCode; what: string; hint: string }> = {
   SQLITE_BUSY: {
@@ -58,13 +65,22 @@ export class SqliteDatabase {
   readonly #path: string;
   /** Which file it is, whatever else gets its name; null for one in memory. */
   readonly #file: bigint | null;
+  /** What waits for another process to be done, in the order in which it came. Each tells whether it has come to its end. */
+  readonly #waiting: (() => boolean)[] = [];
+  readonly #mostPauses: number;
+  /** How many there have been. */
+  #pauses = 0;
 
-  /** @throws Failure STORE_NEWER, STORE_READ_ONLY, STORE_UNREADABLE, STORE_BUSY */
-  constructor(path: string) {
+  /**
+   * @param busyMs how long it waits for other processes
+   * @throws Failure STORE_NEWER, STORE_READ_ONLY, STORE_UNREADABLE, STORE_BUSY
+   */
+  constructor(path: string, busyMs = BUSY_MS) {
     this.#path = path;
+    this.#mostPauses = busyMs / (STILL_MS + PAUSE_MS);
     this.connection = this.guard(() => {
       if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true });
-      return new Database(path, { timeout: BUSY_MS });
+      return new Database(path, { timeout: busyMs });
     });
     try {
       this.guard(() => {
@@ -80,6 +96,7 @@ export class SqliteDatabase {
         this.connection.pragma('foreign_keys = OFF');
         this.#migrate();
         this.connection.pragma('foreign_keys = ON');
+        this.connection.pragma(`busy_timeout = ${Math.min(STILL_MS, busyMs)}`);
       });
     } catch (error) {
       this.connection.close();
@@ -141,18 +158,57 @@ export class SqliteDatabase {
     for (const text of this.#statements.keys()) if (text.includes(table)) this.#statements.delete(text);
   }
 
-  /** Runs work as one durable step; nothing of it remains if it throws. */
+  /**
+   * Runs work as one durable step; nothing of it remains if it throws. It may be run again, when another process writes:
+   * then it waits, and whatever comes after it waits behind it.
+   */
   write<T>(work: () => T): Promise<T> {
-    return this.run(() => {
+    const step = (): T => {
       this.refuseGone();
       return this.connection.transaction(work).immediate();
+    };
+    return this.#attempt(step, this.#waiting.length === 0);
+  }
+
+  /** Runs work that reads, or that writes to temporary tables. It, too, may be run again. */
+  run<T>(work: () => T): Promise<T> {
+    return this.#attempt(work, true);
+  }
+
+  #attempt<T>(work: () => T, atOnce: boolean): Promise<T> {
+    return new Promise((resolve, reject: (error: Error) => void) => {
+      const last = this.#pauses + this.#mostPauses;
+      const attempt = (): boolean => {
+        try {
+          resolve(this.guard(work));
+        } catch (error) {
+          if (error instanceof Failure && error.code === 'STORE_BUSY' && this.#pauses < last) return false;
+          reject(error as Error);
+        }
+        return true;
+      };
+      if (atOnce && attempt()) return;
+      this.#waiting.push(attempt);
+      if (this.#waiting.length === 1) void this.#tryAgain();
     });
   }
 
-  run<T>(work: () => T): Promise<T> {
-    return new Promise((resolve) => {
-      resolve(this.guard(work));
-    });
+  async #tryAgain(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      await pause(PAUSE_MS);
+      this.#pauses += 1;
+      while (this.#waiting[0]?.() === true) this.#waiting.shift();
+    }
+  }
+
+  /** Leaves nothing in the file of recent writes (`-wal`). @returns false when others who use the store stand in the way */
+  emptyLog(): boolean {
+    try {
+      return this.connection.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) === 0;
+    } catch {
+      // Whatever is wrong with the disk, the next write tells of it.
+      return false;
+    }
   }
 
   #version(): number {

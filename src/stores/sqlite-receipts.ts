@@ -142,8 +142,11 @@ export class SqliteReceipts {
       'user_id' | 'state' | 'started_at' | 'receipt' | 'receipt_at' | 'receipt_error'
     >;
     if (row.state !== 'sent' && (named === null || row.started_at === null)) return { belongs: false, settles: false };
-    if (tellsOptOut(error))
-      this.#people.changeOptOut({ account, userId: row.user_id, at: now, out: true, source: 'service' });
+    if (tellsOptOut(error)) {
+      // They were out when the message was sent. A receipt that is late, or comes again, must not undo what they did since.
+      const since = row.started_at ?? at;
+      this.#people.changeOptOut({ account, userId: row.user_id, at: since, out: true, source: 'service' });
+    }
     let settles = false;
     if (row.state === 'started') {
       // One that was not delivered may be of an earlier attempt, and must not stand for the answer to this one.

@@ -35,6 +35,7 @@ export interface CampaignRecord {
   mode: SendMode;
   outside: string | null;
   flow: string | null;
+  quiet: string | null;
   approved_at: number;
   started_at: number | null;
   active_at: number;
@@ -51,6 +52,7 @@ export interface MessageRecord {
   reason: SkipReason | null;
   opener: Opener | null;
   closes_at: number | null;
+  not_before: number | null;
   attempts: number;
   started_at: number | null;
   settled_at: number | null;
@@ -64,8 +66,8 @@ export interface MessageRecord {
 
 /** What `toMessage` reads. */
 export const MESSAGES = `SELECT m.campaign AS number, c.id AS campaign, m.seq, m.user_id, m."values", m.state, m.reason,
-  m.opener, m.closes_at, m.attempts, m.started_at, m.settled_at, m.message_id, m.error, m.outside, m.receipt, m.receipt_at,
-  m.receipt_error FROM messages m JOIN campaigns c ON c.number = m.campaign`;
+  m.opener, m.closes_at, m.not_before, m.attempts, m.started_at, m.settled_at, m.message_id, m.error, m.outside, m.receipt,
+  m.receipt_at, m.receipt_error FROM messages m JOIN campaigns c ON c.number = m.campaign`;
 
 /** What `messages_one_per_person` covers; a query that is to go by that index has to say so. */
 export const ONE_PER_PERSON = `(m.reason IS NULL OR m.reason NOT IN ('duplicate', 'invalid'))`;
@@ -101,6 +103,7 @@ export function toCampaign(record: CampaignRecord): Campaign {
     activeAt: record.active_at,
     mode: record.mode,
     flow: record.flow,
+    quiet: record.quiet === null ? null : (JSON.parse(record.quiet) as Campaign['quiet']),
     outside: record.outside === null ? null : (JSON.parse(record.outside) as Template),
     finishedAt: record.finished_at,
   };
@@ -116,6 +119,7 @@ export function toMessage(record: MessageRecord): MessageRow {
     reason: record.reason,
     opener: record.opener,
     closesAt: record.closes_at === null ? null : closing(record.closes_at),
+    notBefore: record.not_before,
     attempts: record.attempts,
     startedAt: record.started_at,
     settledAt: record.settled_at,

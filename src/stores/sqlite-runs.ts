@@ -13,6 +13,7 @@ import type {
   RequeuedRow,
   Resolution,
   RunStep,
+  StepResult,
 } from '../ports.js';
 import type { SqliteCampaigns } from './sqlite-campaigns.js';
 import type { SqliteDatabase } from './sqlite-database.js';
@@ -164,7 +165,7 @@ export class SqliteRuns {
     );
   }
 
-  record(lease: Lease, campaign: string, step: RunStep, now: number): Promise<boolean> {
+  record(lease: Lease, campaign: string, step: RunStep, now: number): Promise<StepResult> {
     return this.#file.write(() => {
       this.#fence(lease);
       const number = this.#campaigns.number(campaign);
@@ -211,16 +212,21 @@ export class SqliteRuns {
       if (state !== 'running' && state !== 'continuous') {
         // What came back for another attempt comes back to a campaign that makes none any more.
         if (state === 'cancelled') this.#leaveOutQueued(number, state, now);
-        return false;
+        return 'halted';
       }
-      // Whoever withdraws a single message needs no lease.
-      const queued = this.#file.sql(`SELECT 1 FROM messages WHERE campaign = ? AND seq = ? AND state = 'queued'`);
-      const isWithdrawn = ({ seq }: { seq: number }): boolean => queued.get(number, seq) === undefined;
-      if (state === 'continuous' && step.started.some(isWithdrawn)) return false;
+      // Whoever withdraws a single message needs no lease, and neither does an echo of an earlier attempt.
+      const settledElsewhere = this.#file.sql(
+        `SELECT 1 FROM messages WHERE campaign = ? AND seq = ? AND state NOT IN ('queued', 'started')`,
+      );
+      if (step.started.some(({ seq }) => settledElsewhere.get(number, seq) !== undefined)) return 'outdated';
       for (const { seq, reason } of step.skipped) skipped.run(reason, now, number, seq);
+      const postponed = this.#file.sql(
+        `UPDATE messages SET not_before = ? WHERE campaign = ? AND seq = ? AND state = 'queued'`,
+      );
+      for (const { seq, notBefore } of step.postponed ?? []) postponed.run(notBefore, number, seq);
       for (const { seq, outside } of step.started)
         expect(started.run(lease.fence, now, Number(outside), number, seq).changes);
-      return true;
+      return 'done';
     });
   }
 

@@ -64,21 +64,22 @@ export class SqliteSingles {
     return { kind: 'queued', campaign: id, seq };
   }
 
-  next(account: string, limit: number, now: number): SingleRow[] {
+  next(account: string, limit: number, now: number, except: readonly string[]): SingleRow[] {
     type Found = Omit<SingleRow, 'values'> & { values: string };
     const rows = this.#file
       .sql(
         // Which rows they are is in the index; only those are read.
         `SELECT n.id AS campaign, m.seq, m.user_id AS userId, m."values", m.attempts, m.answers_at AS answersAt,
            m.closes_at AS expiresAt
-         FROM (SELECT c.number, c.id, m.seq, m.added_at FROM campaigns c INDEXED BY campaigns_continuous
+         FROM (SELECT c.number, c.id, m.seq, max(m.added_at, coalesce(m.not_before, 0)) AS due_at FROM campaigns c INDEXED BY campaigns_continuous
                  CROSS JOIN messages m INDEXED BY messages_singles ON m.campaign = c.number AND m.state = 'queued'
                    AND m.added_at IS NOT NULL AND coalesce(m.not_before, 0) <= ?
-               WHERE c.account = ? AND c.state = 'continuous' ORDER BY m.added_at, c.number, m.seq LIMIT ?) n
+               WHERE c.account = ? AND c.state = 'continuous' AND c.id NOT IN (SELECT value FROM json_each(?))
+               ORDER BY due_at, c.number, m.seq LIMIT ?) n
          CROSS JOIN messages m ON m.campaign = n.number AND m.seq = n.seq
-         ORDER BY n.added_at, n.number, n.seq`,
+         ORDER BY n.due_at, n.number, n.seq`,
       )
-      .all(now, account, limit) as Found[];
+      .all(now, account, JSON.stringify(except), limit) as Found[];
     return rows.map((row) => ({ ...row, values: JSON.parse(row.values) as string[] }));
   }
 
@@ -129,8 +130,9 @@ export class SqliteSingles {
   #campaign(campaign: ContinuousCampaign, now: number): { number: number; id: string } {
     const { account, accountName, mode, flow, template, pace } = campaign;
     const text = JSON.stringify(template);
+    const quiet = campaign.quiet && JSON.stringify(campaign.quiet);
     const hash = createHash('sha256')
-      .update(JSON.stringify([account, mode, flow, text, pace]))
+      .update(JSON.stringify([account, mode, flow, text, pace, quiet]))
       .digest('base64url');
     const found = this.#file.sql(`SELECT number, id FROM campaigns WHERE continuous = ?`).get(hash);
     if (found !== undefined) return found as { number: number; id: string };
@@ -138,9 +140,9 @@ export class SqliteSingles {
       .sql(
         // The id is in echoes, which come to every store that listens for the account: it must be that of no other store's.
         `INSERT INTO campaigns (id, account, account_name, template, variables, source, pace, state, digest, policy, budget,
-           mode, flow, continuous, approved_at, started_at, active_at)
+           mode, flow, quiet, continuous, approved_at, started_at, active_at)
          VALUES ('s' || strftime('%Y%m%d', @now / 1000, 'unixepoch') || '-' || lower(hex(randomblob(4))), @account, @accountName,
-           @text, @variables, @source, @pace, 'continuous', '', '', @budget, @mode, @flow, @hash, @now, @now, @now)
+           @text, @variables, @source, @pace, 'continuous', '', '', @budget, @mode, @flow, @quiet, @hash, @now, @now, @now)
          RETURNING number, id`,
       )
       .get({
@@ -154,6 +156,7 @@ export class SqliteSingles {
         budget: JSON.stringify(DEFAULT_BUDGET),
         mode,
         flow,
+        quiet,
         hash,
       }) as { number: number; id: string };
   }

@@ -90,16 +90,26 @@ export class SqliteStore implements Store {
   };
 
   readonly receive: Store['receive'] = (deliveries) => this.#file.write(() => this.#inbound.receive(deliveries));
-  readonly received: Store['received'] = (limit) => this.#file.run(() => this.#inbound.received(limit));
+  readonly received: Store['received'] = async (limit) => {
+    const found = await this.#file.run(() => this.#inbound.received(limit));
+    this.#inbound.looked(found.length);
+    return found;
+  };
   readonly backlog: Store['backlog'] = () => this.#file.run(() => this.#inbound.backlog());
-  readonly hear: Store['hear'] = (heard, now) => this.#file.write(() => this.#inbound.hear(heard, now));
-  readonly deadLetters: Store['deadLetters'] = (limit) => this.#file.run(() => this.#inbound.deadLetters(limit));
-  readonly deadLetterCounts: Store['deadLetterCounts'] = () => this.#file.run(() => this.#inbound.deadLetterCounts());
+  readonly hear: Store['hear'] = async (heard, now) => {
+    const results = await this.#file.write(() => this.#inbound.hear(heard, now));
+    this.#inbound.wasHeard(now);
+    return results;
+  };
+  readonly deadLetters: Store['deadLetters'] = (since, limit) =>
+    this.#file.run(() => this.#inbound.deadLetters(since, limit));
+  readonly deadLetterCounts: Store['deadLetterCounts'] = (since) =>
+    this.#file.run(() => this.#inbound.deadLetterCounts(since));
 
   readonly queueSingles: Store['queueSingles'] = (singles, now) =>
     this.#file.write(() => singles.map((single) => this.#singles.queue(single, now)));
-  readonly nextSingles: Store['nextSingles'] = (account, limit, now) =>
-    this.#file.run(() => this.#singles.next(account, limit, now));
+  readonly nextSingles: Store['nextSingles'] = (account, limit, now, except = []) =>
+    this.#file.run(() => this.#singles.next(account, limit, now, except));
   readonly singlesDueAt: Store['singlesDueAt'] = (account) => this.#file.run(() => this.#singles.dueAt(account));
   readonly withdrawSingle: Store['withdrawSingle'] = (row, now) =>
     this.#file.write(() => this.#singles.withdraw(row, now));
@@ -130,6 +140,7 @@ export class SqliteStore implements Store {
 
   close(): Promise<void> {
     return this.#file.run(() => {
+      this.#inbound.leave();
       this.#file.connection.close();
     });
   }

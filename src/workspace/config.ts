@@ -390,8 +390,10 @@ const optOutShape = strict({
       const out = [...(settings.out[language] ?? []), ...(settings.out['en'] ?? [])];
       const both = words.find((word) => isAmong(normalWord(word), out));
       if (both === undefined) continue;
-      const message = 'must not hold a word by which people opt out';
-      context.addIssue({ code: 'custom', path: ['startKeywords', language], message });
+      const what =
+        'has a word both among keywords, by which people opt out, and among startKeywords, by which they opt back in';
+      const message = `${what} (${language}; built-in words count where no list of yours stands in for them)`;
+      context.addIssue({ code: 'custom', path: [], message });
     }
   });
 

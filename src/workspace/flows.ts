@@ -6,7 +6,14 @@ import { readdir } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { z } from 'zod';
 import { Failure } from '../core/failure.js';
-import { FLOW_TYPES, type Flow, type FlowContent, type FlowType, type QuietHours, type Trigger } from '../core/flow.js';
+import {
+  DEFAULT_LIMITS,
+  FLOW_TYPES,
+  type Flow,
+  type FlowContent,
+  type QuietHours,
+  type Trigger,
+} from '../core/flow.js';
 import { OPT_OUT_FLOW } from '../core/opt-out.js';
 import { OPENERS } from '../core/window.js';
 import type { FlowListing } from '../ports.js';
@@ -31,20 +38,13 @@ const FLOW_FOLDER = 'flows';
 const FLOW_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 const NAME = 'letters, digits, hyphens and underscores (at most 64)';
 
-/** An answer that comes late answers nothing; what another program asks for may wait for the morning. */
-const DEFAULT_EXPIRY_MS: Record<FlowType, number> = {
-  'auto-reply': 10 * 60_000,
-  automation: 86_400_000,
-  notification: 86_400_000,
-};
-
 // ---------------------------------------------------------------------------------------------------- the file's shape
 
 const always = (what: string): z.ZodType<true> => z.literal(true, { error: expecting(`true: ${what}`) });
 
 const triggerShape = strict({
   keyword: list(text('a word, or a few', 100), 'words').min(1, 'must name at least one word').optional(),
-  firstMessage: always('what comes first from a person').optional(),
+  firstMessage: always('the first that a person writes').optional(),
   payload: list(text('the payload of a button or quick reply', 1000), 'payloads')
     .min(1, 'must name at least one payload')
     .optional(),
@@ -60,7 +60,14 @@ const triggerShape = strict({
   ];
   const [trigger] = triggers;
   if (trigger && triggers.length === 1) return trigger;
-  context.addIssue({ code: 'custom', message: 'must have one of keyword, firstMessage, payload, opener and call' });
+  const written = { keyword, firstMessage, payload, opener, call };
+  const given = Object.entries(written).flatMap(([key, value]) => (value === undefined ? [] : [key]));
+  const has = given.length === 0 ? '' : `; it has ${given.join(' and ')}, so make a flow for each`;
+  const keys = 'keyword, firstMessage, payload, opener and call';
+  context.addIssue({
+    code: 'custom',
+    message: `must have ${given.length === 0 ? '' : 'exactly '}one of ${keys}${has}`,
+  });
   return z.NEVER;
 });
 
@@ -173,8 +180,8 @@ function toFlow(name: string, { type, trigger, from, limits, ...content }: z.out
     content: toContent(content),
     oncePerMs: limits?.oncePer ?? null,
     quietHours,
-    inQuietHours: quiet?.then ?? (type === 'auto-reply' ? 'skip' : 'wait'),
-    expiryMs: limits?.expires ?? DEFAULT_EXPIRY_MS[type],
+    inQuietHours: quiet?.then ?? DEFAULT_LIMITS[type].inQuietHours,
+    expiryMs: limits?.expires ?? DEFAULT_LIMITS[type].expiryMs,
   };
 }
 

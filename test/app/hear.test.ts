@@ -1,15 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Answering } from '../../src/app/flow-message.js';
+import type { FlowConfiguration } from '../../src/app/flow-message.js';
 import { hearReceived } from '../../src/app/hear.js';
+import { Failure } from '../../src/core/failure.js';
 import { DEFAULT_AUTOMATION, type Flow, type Trigger } from '../../src/core/flow.js';
 import { DEFAULT_OPT_OUT, OPT_OUT_FLOW } from '../../src/core/opt-out.js';
 import { senderKey } from '../../src/core/sender.js';
 import type { Template } from '../../src/core/template.js';
+import { OPENERS, type Opener } from '../../src/core/window.js';
 import type { DeliveryContent, Store, UserEvent } from '../../src/ports.js';
 import {
   answersOf,
-  answeringWith,
+  configurationWith,
   flow,
   hear,
   hearStage,
@@ -58,7 +60,7 @@ const CALLED = named('e-called', { on: 'call' });
 
 describe('what was received', () => {
   it('takes effect, and is told by account', async () => {
-    const stage = hearStage(answeringWith([]));
+    const stage = hearStage(configurationWith([]));
     const { store } = stage;
     const other = { account: instaKey, userId: user(9) };
     await receive(
@@ -80,11 +82,11 @@ describe('what was received', () => {
       read: 3,
       heard: 3,
       openersMoved: 4,
-      optOutsChanged: 2,
       confirmations: 1,
       queuedFor: new Set([accountKey]),
       dead: { not_json: 1 },
       ignored: { typing: 3 },
+      failures: [],
     });
     expect(Object.fromEntries(report.accounts)).toMatchObject({
       [accountKey]: { events: { message: 2, reaction: 1 }, echoes: 1, receipts: 0, optOuts: 1 },
@@ -97,7 +99,7 @@ describe('what was received', () => {
   });
 
   it('is heard from the oldest on, so many at a time', async () => {
-    const stage = hearStage(answeringWith([]));
+    const stage = hearStage(configurationWith([]));
     await receive(stage.store, wroteText('one', 1), wroteText('two', 2), wroteText('three', 3));
     expect(await hearReceived(stage, 2)).toMatchObject({ read: 2, heard: 2 });
     expect(await collect(stage.store.people(accountKey))).toEqual([user(1), user(2)]);
@@ -105,21 +107,72 @@ describe('what was received', () => {
   });
 
   it('is put aside where the store cannot take it, and holds nothing else up', async () => {
-    const stage = hearStage(answeringWith([]));
+    const stage = hearStage(configurationWith([]));
     await receive(
       stage.store,
       wroteText('one', 1),
       wroteText('two', 2, { openedAt: NOW + 0.5 }),
       wroteText('three', 3),
     );
-    expect(await hearReceived(stage, 100)).toMatchObject({ read: 3, heard: 3 });
-    expect(await collect(stage.store.people(accountKey))).toEqual([[user(1), user(3)]].flat());
-    expect(await stage.store.deadLetterCounts()).toEqual({ malformed: 1 });
+    const report = await hearReceived(stage, 100);
+    expect(report).toMatchObject({
+      read: 3,
+      heard: 3,
+      dead: { failed: 1 },
+      failures: [{ code: 'SQLITE_CONSTRAINT_DATATYPE' }],
+    });
+    expect(report.accounts.get(accountKey)?.events).toEqual({ message: 2 });
+    expect(await collect(stage.store.people(accountKey))).toEqual([user(1), user(3)]);
+    expect(await stage.store.deadLetters(0, 9)).toMatchObject([{ reason: 'failed' }]);
     expect(await stage.store.backlog()).toBe(0);
   });
 
+  describe('and whose reading comes to an error', () => {
+    /** Reading what the second person does comes to it. */
+    function failingStage(error: Error): HearStage {
+      const stage = hearStage(configurationWith([flow()]));
+      const readDelivery: HearStage['readDelivery'] = (delivery) => {
+        if (delivery.body.includes(user(2))) throw error;
+        return stage.readDelivery(delivery);
+      };
+      return { ...stage, readDelivery };
+    }
+
+    it('is put aside where the fault is in pagecast', async () => {
+      const fault = new TypeError('x is not a function');
+      const stage = failingStage(fault);
+      const report = await hear(stage, wroteText('price', 1), wroteText('price', 2), wroteText('price', 3));
+      expect(report).toMatchObject({ read: 3, heard: 3, dead: { failed: 1 }, failures: [fault] });
+      expect(report.accounts.get(accountKey)?.events).toEqual({ message: 2 });
+      expect(answersOf(report)).toEqual(['price queued 2']);
+      expect(await stage.store.deadLetters(0, 9)).toMatchObject([{ reason: 'failed' }]);
+      expect(await hearReceived(stage, 100)).toMatchObject({ read: 0, failures: [] });
+    });
+
+    it('waits to be heard where the store is at fault', async () => {
+      const stage = failingStage(new Failure('STORE_BUSY', 'another process is writing to it'));
+      await expect(hear(stage, wroteText('price', 1), wroteText('price', 2))).rejects.toThrow('another process');
+      expect(await stage.store.backlog()).toBe(2);
+      expect(await stage.store.deadLetterCounts(0)).toEqual({});
+    });
+  });
+
+  it('tells what failed once, when two listen on one store', async () => {
+    const fault = new TypeError('x is not a function');
+    const stage = {
+      ...hearStage(configurationWith([])),
+      readDelivery: () => {
+        throw fault;
+      },
+    };
+    await receive(stage.store, wroteText('one', 1), wroteText('two', 2));
+    const other = { ...stage, store: stage.ledger.as(living).store };
+    const reports = await Promise.all([hearReceived(stage, 100), hearReceived(other, 100)]);
+    expect(reports.flatMap((report) => report.failures)).toEqual([fault, fault]);
+  });
+
   it('opens windows and opts people out, and is not answered, while another app has the conversation', async () => {
-    const stage = hearStage(answeringWith([BY_WORD]));
+    const stage = hearStage(configurationWith([BY_WORD]));
     const standby = { standby: true } as const;
     const report = await hear(
       stage,
@@ -127,12 +180,13 @@ describe('what was received', () => {
       wroteText('stop', 2, standby),
       wroteText('price', 3),
     );
-    expect(report).toMatchObject({ openersMoved: 3, optOutsChanged: 1, confirmations: 0 });
+    expect(report).toMatchObject({ openersMoved: 3, confirmations: 0 });
+    expect(await optedOut(stage.store)).toMatchObject([{ userId: user(2) }]);
     expect(answersOf(report)).toEqual(['b-word queued 1']);
   });
 
   it('is heard in several steps when deliveries tell of very many things', async () => {
-    const stage = hearStage(answeringWith([]));
+    const stage = hearStage(configurationWith([]));
     const many = (from: number): Partial<DeliveryContent> => ({
       events: Array.from({ length: 700 }, (_, n) => wroteText('hi', from + n)),
       echoes: Array.from({ length: 400 }, (_, n) => ({
@@ -151,7 +205,7 @@ describe('what was received', () => {
   });
 
   it('waits to be heard when the store fails', async () => {
-    const stage = hearStage(answeringWith([flow()]));
+    const stage = hearStage(configurationWith([flow()]));
     await receive(stage.store, wroteText('price'));
     const failing = new Proxy(stage.store, {
       get: (store, name, receiver) =>
@@ -165,7 +219,7 @@ describe('what was received', () => {
   });
 
   it('is done once when two listen on one store', async () => {
-    const stage = hearStage(answeringWith([flow(), FIRST]));
+    const stage = hearStage(configurationWith([flow(), FIRST]));
     const other = { ...stage, store: stage.ledger.as(living).store };
     await receive(stage.store, wroteText('price', 1), wroteText('stop', 2), wroteText('hello', 3));
     const reports = await Promise.all([hearReceived(stage, 100), hearReceived(other, 100)]);
@@ -190,7 +244,7 @@ describe('a flow', () => {
       variables: [{ name: 'room', example: 'blue' }],
     };
     const content = { kind: 'template', name: 'tour', language: null, values: { room: 'red' } } as const;
-    const stage = hearStage(answeringWith([flow({ content, expiryMs: 5 * MINUTE })], { templates: [video] }));
+    const stage = hearStage(configurationWith([flow({ content, expiryMs: 5 * MINUTE })], { templates: [video] }));
     const event = wroteText('PRICE?', 1, { id: 'm_abc', openedAt: NOW - 3 * MINUTE });
     expect(answersOf(await hear(stage, event))).toEqual(['price queued 1']);
     const [single] = await waiting(stage.store);
@@ -214,7 +268,7 @@ describe('a flow', () => {
   });
 
   it('leaves braces in free text as they are', async () => {
-    const stage = hearStage(answeringWith([flow()]));
+    const stage = hearStage(configurationWith([flow()]));
     await hear(stage, wroteText('price'));
     expect(await waiting(stage.store)).toMatchObject([{ values: ['It is 5 {{euros}}.'] }]);
   });
@@ -228,11 +282,11 @@ describe('a flow', () => {
     ['a tap', { text: null, payload: 'PRICES', opener: 'button' }, ['a-tap']],
     ['a tap in other letters', { text: null, payload: 'prices', opener: 'button' }, []],
     ['a tap that sends the word as well', { text: 'price', payload: 'PRICES' }, ['b-word']],
-    ['a word, by an opener that a flow waits for', { text: 'price', opener: 'm_me' }, ['b-word']],
+    ['a word, from an ad', { text: 'price', opener: 'ad' }, ['b-word']],
     ['an opener', { text: null, opener: 'm_me' }, ['d-opener']],
     ['an opener that no flow waits for', { text: null, opener: 'reaction' }, []],
   ])('is chosen for %s', async (_, event, expected) => {
-    const stage = hearStage(answeringWith([BY_OPENER, BY_WORD, CALLED, BY_TAP]));
+    const stage = hearStage(configurationWith([BY_OPENER, BY_WORD, CALLED, BY_TAP]));
     await hear(stage, wroteText(null, 1, event));
     expect(await waitingTexts(stage.store)).toEqual(expected);
   });
@@ -241,12 +295,15 @@ describe('a flow', () => {
     ['the first message', [{ text: 'hi' }], ['c-first']],
     ['the second message', [{ text: 'hi' }, { text: 'ho' }], ['c-first', 'd-opener']],
     ['a first message that is a keyword', [{ text: 'price' }, { text: 'hi' }], ['b-word', 'd-opener']],
-    ['a first reaction', [{ text: null, opener: 'reaction' }, { text: 'hi' }], ['c-first', 'd-opener']],
+    ['a first message after a reaction', [{ text: null, opener: 'reaction' }, { text: 'hi' }], ['c-first']],
+    ['a first message after a comment', [{ opener: 'comment' }, { text: 'hi' }], ['d-opener', 'c-first']],
+    ['a comment after a message', [{ text: 'hi' }, { text: 'ho', opener: 'comment' }], ['c-first', 'd-opener']],
+    ['a first tap', [{ opener: 'button', payload: 'X' }, { text: 'hi' }], ['c-first', 'd-opener']],
     ['a message after an opt-out', [{ text: 'stop', openedAt: NOW - HOUR }, { text: 'hi' }], ['d-opener']],
     ['the first message, told twice', [{ text: 'hi' }, { text: 'hi' }], ['c-first']],
   ])('is chosen for %s', async (_, events, expected) => {
     for (const isTogether of [true, false]) {
-      const stage = hearStage(answeringWith([BY_OPENER, BY_WORD, FIRST]));
+      const stage = hearStage(configurationWith([BY_OPENER, BY_WORD, FIRST]));
       const people = events.map((event) => wroteText(null, 1, event));
       if (isTogether) await hear(stage, ...people);
       else for (const event of people) await hear(stage, event);
@@ -255,14 +312,41 @@ describe('a flow', () => {
   });
 
   it('knows of whoever has written before', async () => {
-    const stage = hearStage(answeringWith([FIRST]));
+    const stage = hearStage(configurationWith([FIRST]));
     await stage.store.recordOpeners(accountKey, [{ userId: user(1), openedAt: NOW - 9 * DAY, opener: 'message' }]);
     await hear(stage, wroteText('hi', 1), wroteText('hi', 2));
     expect(await waiting(stage.store)).toMatchObject([{ userId: user(2) }]);
   });
 
+  it.each<Opener>(['reaction', 'comment', 'visitor_post', 'm_me', 'ig_me'])(
+    'welcomes at their first message whoever is known only by: %s',
+    async (opener) => {
+      const stage = hearStage(configurationWith([FIRST]));
+      await stage.store.recordOpeners(accountKey, [{ userId: user(1), openedAt: NOW - 9 * DAY, opener }]);
+      await hear(stage, wroteText(null, 1, { opener }));
+      expect(await waitingTexts(stage.store)).toEqual([]);
+      await hear(stage, wroteText('hi', 1));
+      expect(await waitingTexts(stage.store)).toEqual(['c-first']);
+    },
+  );
+
+  it.each<[Opener, number | null]>([
+    ['message', NOW - 3 * MINUTE],
+    ['button', NOW - 3 * MINUTE],
+    ['ad', NOW - 3 * MINUTE],
+    ['reaction', null],
+    ['comment', null],
+    ['visitor_post', null],
+    ['m_me', null],
+    ['ig_me', null],
+  ])('to "%s" says when the person wrote what it answers, and expires after that event', async (opener, answersAt) => {
+    const stage = hearStage(configurationWith([named('all', { on: 'opener', openers: OPENERS })]));
+    await hear(stage, wroteText(null, 1, { opener, openedAt: NOW - 3 * MINUTE }));
+    expect(await waiting(stage.store)).toMatchObject([{ answersAt, expiresAt: NOW + 7 * MINUTE }]);
+  });
+
   it('answers whoever writes first to each account', async () => {
-    const stage = hearStage(answeringWith([{ ...FIRST, from: 'auto' }], { templates: [] }));
+    const stage = hearStage(configurationWith([{ ...FIRST, from: 'auto' }], { templates: [] }));
     const report = await hear(stage, wroteText('hi'), wroteText('hi', 1, { account: instaKey }));
     // "auto" takes no free text, whichever account it is.
     expect([answersOf(report), answersOf(report, instaKey)]).toEqual([['c-first V5 1'], ['c-first V5 1']]);
@@ -278,7 +362,7 @@ describe('a flow', () => {
   ])('answers on %s', async (_, change, event, expected) => {
     const everywhere = worded('en', { channels: ['messenger', 'instagram', 'sms'] });
     const content = { kind: 'template', name: 'welcome', language: 'en', values: {} } as const;
-    const stage = hearStage(answeringWith([flow({ content, ...change })], { templates: [everywhere] }));
+    const stage = hearStage(configurationWith([flow({ content, ...change })], { templates: [everywhere] }));
     await hear(stage, wroteText('price', 1, event));
     const found = await Promise.all(
       [accountKey, instaKey, smsKey].map(async (key) => ((await waiting(stage.store, key)).length > 0 ? [key] : [])),
@@ -293,7 +377,7 @@ describe('a flow', () => {
     const content = { kind: 'template', name: 'welcome', language: 'en', values: {} } as const;
     const templates = [worded('en', { channels: ['messenger', 'instagram', 'sms'] })];
     const accounts = [account, { ...account, name: 'acme-twin' }];
-    const stage = hearStage(answeringWith([flow({ from, content })], { accounts, templates }));
+    const stage = hearStage(configurationWith([flow({ from, content })], { accounts, templates }));
     await hear(stage, wroteText('price'));
     const [single] = await waiting(stage.store);
     expect(await stage.store.campaign(single!.campaign)).toMatchObject({ accountName });
@@ -304,7 +388,7 @@ describe('a flow', () => {
     content: { kind: 'template', name: 'welcome', language: 'en', values: {}, ...change },
   });
   // It is 12:00 in London and 7:00 in New York.
-  it.each<[string, Partial<Flow>, Partial<UserEvent>, Partial<Answering>, string]>([
+  it.each<[string, Partial<Flow>, Partial<UserEvent>, Partial<FlowConfiguration>, string]>([
     ['in time', { expiryMs: MINUTE + 1 }, {}, {}, 'queued'],
     ['too late', { expiryMs: MINUTE }, {}, {}, 'late'],
     ['outside quiet hours', { quietHours: { ...inNewYork, zone: 'Europe/London' } }, {}, {}, 'queued'],
@@ -364,7 +448,7 @@ describe('a flow', () => {
       registeredTemplate,
     ];
     const trigger = event.payload ? ({ on: 'payload', payloads: [event.payload] } as const) : flow().trigger;
-    const stage = hearStage(answeringWith([flow({ trigger, ...change })], { templates, ...surroundings }));
+    const stage = hearStage(configurationWith([flow({ trigger, ...change })], { templates, ...surroundings }));
     const report = await hear(stage, wroteText('price', 1, event));
     expect(answersOf(report)).toEqual([`price ${expected} 1`]);
     expect(report.queuedFor.has(accountKey)).toBe(expected === 'queued');
@@ -374,23 +458,25 @@ describe('a flow', () => {
 
   it('looks at what else has opened the window, where the event has not', async () => {
     const window = { ...exactWindow, openers: { ...exactWindow.openers, comment: false } };
-    const stage = hearStage(answeringWith([BY_OPENER], { window }));
+    const stage = hearStage(configurationWith([BY_OPENER], { window }));
     await stage.store.recordOpeners(accountKey, [{ userId: user(1), openedAt: NOW - HOUR, opener: 'message' }]);
     expect(answersOf(await hear(stage, wroteText(null, 1, { opener: 'comment' })))).toEqual(['d-opener queued 1']);
   });
 
   it('waits for the end of quiet hours', async () => {
     const change = { quietHours: inNewYork, inQuietHours: 'wait', expiryMs: 3 * HOUR } as const;
-    const stage = hearStage(answeringWith([flow(change)]));
+    const stage = hearStage(configurationWith([flow(change)]));
     await hear(stage, wroteText('price'));
     expect(await stage.store.singlesDueAt(accountKey)).toBe(NOW + 2 * HOUR);
-    expect(await waiting(stage.store, accountKey, NOW + 2 * HOUR)).toMatchObject([
-      { expiresAt: NOW - MINUTE + 3 * HOUR },
-    ]);
+    const queued = await waiting(stage.store, accountKey, NOW + 2 * HOUR);
+    expect(queued).toMatchObject([{ expiresAt: NOW - MINUTE + 3 * HOUR }]);
+    // Whoever sends it later looks at them again.
+    const quiet = { hours: inNewYork, then: 'wait' };
+    expect(await stage.store.campaign(queued[0]!.campaign)).toMatchObject({ quiet });
   });
 
   it('goes to nobody more often than it may', async () => {
-    const stage = hearStage(answeringWith([flow({ oncePerMs: HOUR }), BY_TAP]));
+    const stage = hearStage(configurationWith([flow({ oncePerMs: HOUR }), BY_TAP]));
     const results: string[] = [];
     for (const minutes of [0, 30, 59, 61]) {
       const now = NOW + minutes * MINUTE;
@@ -406,7 +492,7 @@ describe('a flow', () => {
   it('does not answer a program that answers it for ever', async () => {
     const guard = { most: 3, withinMs: HOUR };
     const flows = [flow({ trigger: { on: 'opener', openers: ['message'] } }), BY_TAP];
-    const stage = hearStage(answeringWith(flows, { automation: { ...DEFAULT_AUTOMATION, guard } }));
+    const stage = hearStage(configurationWith(flows, { automation: { ...DEFAULT_AUTOMATION, guard } }));
     const answersPerHour: number[] = [];
     for (let hour = 0; hour < 3; hour += 1) {
       let answers = 0;
@@ -431,7 +517,7 @@ describe('a flow', () => {
   });
 
   it('answers nothing twice', async () => {
-    const stage = hearStage(answeringWith([flow()]));
+    const stage = hearStage(configurationWith([flow()]));
     const event = wroteText('price');
     expect(answersOf(await hear(stage, event, event))).toEqual(['price queued 1', 'price occasion 1']);
     expect(answersOf(await hear(stage, event))).toEqual(['price occasion 1']);
@@ -451,7 +537,7 @@ describe('the language of an answer', () => {
     ['is that of the flow', ['en_US', 'de_DE', 'fr_FR'], 'fr_FR', 'de_DE', 'fr_FR'],
   ])('%s', async (_, languages, language, spoken, expected) => {
     const templates = languages.map((one) => worded(one));
-    const stage = hearStage(answeringWith([flow({ content: { ...content, language } })], { templates }));
+    const stage = hearStage(configurationWith([flow({ content: { ...content, language } })], { templates }));
     if (spoken !== null) await wasSent(stage, spoken);
     await hear(stage, wroteText('price'));
     expect(await waitingTexts(stage.store)).toEqual([`Welcome in ${expected}.`]);
@@ -474,24 +560,24 @@ describe('the sentence that says that a message is automatic', () => {
   }
 
   it('is left out where nothing asks for it', async () => {
-    expect(await answers(hearStage(answeringWith([flow()])), 0)).toEqual([text]);
+    expect(await answers(hearStage(configurationWith([flow()])), 0)).toEqual([text]);
   });
 
   it('comes with the first message, and again after a while without any', async () => {
-    const stage = hearStage(answeringWith([flow()], { automation: said }));
+    const stage = hearStage(configurationWith([flow()], { automation: said }));
     const disclosed = `${text}\n\nThis is automatic.`;
     expect(await answers(stage, 0, 59, 118, 178)).toEqual([disclosed, text, text, disclosed]);
   });
 
   it('is in the language of the person', async () => {
-    const stage = hearStage(answeringWith([flow()], { automation: said }));
+    const stage = hearStage(configurationWith([flow()], { automation: said }));
     await wasSent(stage, 'de_DE');
     expect(await answers(stage, 0)).toEqual([`${text}\n\nDas ist automatisch.`]);
   });
 
   it('is in the language of the template', async () => {
     const content = { kind: 'template', name: 'welcome', language: 'de_DE', values: {} } as const;
-    const stage = hearStage(answeringWith([flow({ content })], { automation: said, templates: [worded('de_DE')] }));
+    const stage = hearStage(configurationWith([flow({ content })], { automation: said, templates: [worded('de_DE')] }));
     expect(await answers(stage, 0)).toEqual(['Welcome in de_DE.\n\nDas ist automatisch.']);
   });
 
@@ -502,7 +588,9 @@ describe('the sentence that says that a message is automatic', () => {
     ],
     ['in a text that is too long with it', { kind: 'free-text', text: 'a'.repeat(1990) }],
   ])('has no place %s, which is told', async (_, content) => {
-    const stage = hearStage(answeringWith([flow({ content })], { automation: said, templates: [registeredTemplate] }));
+    const stage = hearStage(
+      configurationWith([flow({ content })], { automation: said, templates: [registeredTemplate] }),
+    );
     const event = wroteText('price');
     expect(answersOf(await hear(stage, event))).toEqual(['price undisclosed 1', 'price queued 1']);
     // What is not queued is not told as sent without it.
@@ -521,7 +609,7 @@ describe('opting out by a word', () => {
     ['a language that nobody uses here', null, 'отписаться', false],
     ['no language: it is a sentence', null, 'please stop by', false],
   ])('in %s', async (_, spoken, text, isOut) => {
-    const stage = hearStage(answeringWith([BY_OPENER], { templates: [worded('fr_FR'), worded('de_DE')] }));
+    const stage = hearStage(configurationWith([BY_OPENER], { templates: [worded('fr_FR'), worded('de_DE')] }));
     if (spoken !== null) await wasSent(stage, spoken);
     await hear(stage, wroteText(text));
     expect(await optedOut(stage.store)).toHaveLength(isOut ? 1 : 0);
@@ -532,20 +620,32 @@ describe('opting out by a word', () => {
   it.each<Partial<UserEvent>>([{ opener: 'comment' }, { opener: 'visitor_post' }])(
     'is none where everybody can read it: %s',
     async (event) => {
-      const stage = hearStage(answeringWith([]));
+      const stage = hearStage(configurationWith([]));
       await hear(stage, wroteText('stop', 1, event));
       expect(await optedOut(stage.store)).toEqual([]);
     },
   );
 
   it('counts from when it was written, also on an account that no flow answers from', async () => {
-    const stage = hearStage(answeringWith([]));
+    const stage = hearStage(configurationWith([]));
     await hear(stage, wroteText('stop', 1, { openedAt: NOW - 3 * HOUR, account: 'messenger/999999999999' }));
     expect(await optedOut(stage.store, 'messenger/999999999999')).toMatchObject([{ since: NOW - 3 * HOUR }]);
   });
 
+  it.each([
+    ['a reply that a flow waits for', 'Cancel', 'CANCEL_ORDER', false],
+    ['a reply that nobody waits for', 'Cancel', 'OTHER', true],
+    ['a reply that says so twice', 'Stop', 'STOP', true],
+  ])('is told from a tap on %s', async (_, text, payload, isOut) => {
+    const cancels = named('cancels', { on: 'payload', payloads: ['CANCEL_ORDER', 'STOP'] });
+    const stage = hearStage(configurationWith([cancels]));
+    const report = await hear(stage, wroteText(text, 1, { payload }));
+    expect(await optedOut(stage.store)).toHaveLength(isOut ? 1 : 0);
+    expect(answersOf(report)).toEqual(isOut ? [] : ['cancels queued 1']);
+  });
+
   it('is confirmed once, in the language of the person', async () => {
-    const stage = hearStage(answeringWith([]));
+    const stage = hearStage(configurationWith([]));
     await wasSent(stage, 'de_DE');
     const first = await hear(stage, wroteText('Unsubscribe', 1, { openedAt: NOW - 2 * MINUTE }));
     const second = await hear(stage, wroteText('STOP', 1, { openedAt: NOW - MINUTE }));
@@ -560,23 +660,24 @@ describe('opting out by a word', () => {
     expect(await stage.store.campaign(single!.campaign)).toMatchObject({ mode: 'auto-reply', flow: OPT_OUT_FLOW });
   });
 
-  it.each<[string, Partial<UserEvent>, Partial<Answering>]>([
+  it.each<[string, Partial<UserEvent>, Partial<FlowConfiguration>]>([
     ['through Twilio, which does so itself', onSms, {}],
     ['long after', { openedAt: NOW - 10 * MINUTE }, {}],
     ['where the settings say so', {}, { optOut: { ...DEFAULT_OPT_OUT, confirmation: null } }],
     ['on an account that is not there', { account: 'messenger/999999999999' }, {}],
   ])('is not confirmed %s', async (_, change, surroundings) => {
-    const stage = hearStage(answeringWith([], surroundings));
+    const stage = hearStage(configurationWith([], surroundings));
     const event = wroteText('stop', 1, change);
-    expect(await hear(stage, event)).toMatchObject({ optOutsChanged: 1, confirmations: 0, queuedFor: new Set() });
+    expect(await hear(stage, event)).toMatchObject({ confirmations: 0, queuedFor: new Set() });
+    expect(await optedOut(stage.store, event.account)).toHaveLength(1);
     expect(await singles(stage.store, event.account)).toEqual([]);
   });
 
   it('is taken back by a word, and confirmed again when it is meant again', async () => {
-    const stage = hearStage(answeringWith([]));
+    const stage = hearStage(configurationWith([]));
     await hear(stage, wroteText('stop', 1, { openedAt: NOW - 3 * MINUTE }));
+    expect(await optedOut(stage.store)).toHaveLength(1);
     expect(await hear(stage, wroteText('START', 1, { openedAt: NOW - 2 * MINUTE }))).toMatchObject({
-      optOutsChanged: 1,
       confirmations: 0,
     });
     expect(await optedOut(stage.store)).toEqual([]);
@@ -586,18 +687,18 @@ describe('opting out by a word', () => {
   });
 
   it('is what is confirmed, where one delivery tells of opting in as well', async () => {
-    const stage = hearStage(answeringWith([]));
+    const stage = hearStage(configurationWith([]));
     const events = [
       wroteText('start', 1, { openedAt: NOW - 2 * MINUTE }),
       wroteText('stop', 1, { openedAt: NOW - MINUTE }),
     ];
     await receive(stage.store, { events });
-    expect(await hearReceived(stage, 100)).toMatchObject({ optOutsChanged: 1, confirmations: 1 });
+    expect(await hearReceived(stage, 100)).toMatchObject({ confirmations: 1 });
     expect(await waiting(stage.store)).toMatchObject([{ answersAt: NOW - MINUTE }]);
   });
 
   it('is not confirmed each time to a program that goes in and out', async () => {
-    const stage = hearStage(answeringWith([]));
+    const stage = hearStage(configurationWith([]));
     for (let second = 0; second < 120; second += 2) {
       const openedAt = NOW + second * 1000;
       stage.clock.advance(openedAt - stage.clock.now());
@@ -631,7 +732,7 @@ describe('the order in which things are told', () => {
       ),
     );
     const told = async (all: readonly UserEvent[], atOnce: number): Promise<unknown> => {
-      const stage = hearStage(answeringWith([flow(), named('d-opener', { on: 'opener', openers: ['message'] })]));
+      const stage = hearStage(configurationWith([flow(), named('d-opener', { on: 'opener', openers: ['message'] })]));
       await receive(stage.store, ...all);
       while ((await hearReceived(stage, atOnce)).read > 0);
       const rows = (

@@ -94,9 +94,10 @@ describe('importReceipts', () => {
     const error = { code: 'twilio:21610', message: '' };
     const sent = { messageId: 'm_pagecast/c1/3', row: null };
     await imported(store, batch({ receipts: [receipt(3, { ...sent, kind: 'undelivered', error })] }));
+    const startedAt = (await store.message({ campaign: 'c1', seq: 3 }))!.startedAt;
     expect(await store.standings(accountKey, [user(2), user(3)], exactWindow)).toMatchObject([
       { optedOutAt: null },
-      { optedOutAt: NOW },
+      { optedOutAt: startedAt },
     ]);
   });
 

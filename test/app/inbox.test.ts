@@ -75,7 +75,9 @@ describe('a conversation', () => {
     const clock = new FakeClock(NOW);
     const provider = new FakeProvider(clock);
     for (let n = 24; n >= 0; n -= 1) {
-      provider.put(user(1), { messageId: `m${n}`, text: `text ${n}`, at: NOW - (25 - n), fromAccount: n % 2 === 0 });
+      // A question and its answer within one second.
+      const at = NOW - 1000 * Math.ceil((25 - n) / 2);
+      provider.put(user(1), { messageId: `m${n}`, text: `text ${n}`, at, fromAccount: n % 2 === 0 });
     }
     provider.look = { calls: 3, ms: 1 };
     const view = await readConversation({ store, clock, provider }, account, user(1), NOW - DAY);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Answering } from '../../src/app/flow-message.js';
+import type { FlowConfiguration } from '../../src/app/flow-message.js';
 import { Alerts, listen, type ListenEvent, type ListenWorld } from '../../src/app/listen.js';
 import { MAX_BACKOFF_MS } from '../../src/core/delivery.js';
 import { Failure } from '../../src/core/failure.js';
@@ -10,7 +10,7 @@ import type { RowMark } from '../../src/core/metadata.js';
 import type { Store, UserEvent } from '../../src/ports.js';
 import { FakeProvider, failure, type Departure, type Script } from '../support/fake-provider.js';
 import {
-  answeringWith,
+  configurationWith,
   flow,
   hearStage,
   insta,
@@ -45,9 +45,12 @@ interface ListenStage extends HearStage {
   world: ListenWorld;
 }
 
-function listenStage(change: Partial<Answering> = {}, script?: Script, ledger?: OpenLedger): ListenStage {
+function listenStage(change: Partial<FlowConfiguration> = {}, script?: Script, ledger?: OpenLedger): ListenStage {
   const stage = hearStage(
-    answeringWith([flow(), flow({ name: 'insta-price', from: insta.name })], { accounts: [account, insta], ...change }),
+    configurationWith([flow(), flow({ name: 'insta-price', from: insta.name })], {
+      accounts: [account, insta],
+      ...change,
+    }),
     ledger,
   );
   const providers = {
@@ -113,7 +116,7 @@ describe('a listener', () => {
 
   it('finds within a second what another process has received, or queued', async () => {
     const stage = listenStage();
-    const other = hearStage(stage.answering, stage.ledger);
+    const other = hearStage(stage.configuration, stage.ledger);
     await listenUntil(stage, NOW + 10 * SECOND, {
       [NOW + 2500]: () => receive(other.store, asks(1)),
       [NOW + 5500]: async () => {
@@ -210,7 +213,7 @@ describe('a listener', () => {
       const mark = await queueSingle(dead.store, newSingle(`e${n}`));
       const lease = (await dead.engine.own(accountKey, stage.clock.now()))!;
       const step = { settled: [], skipped: [], started: starting(mark.seq) };
-      expect(await dead.store.record(lease, mark.campaign, step, stage.clock.now())).toBe(true);
+      expect(await dead.store.record(lease, mark.campaign, step, stage.clock.now())).toBe('done');
       return mark;
     }
 
@@ -344,6 +347,23 @@ describe('when something goes wrong', () => {
     expect(departures(stage)).toHaveLength(2);
   });
 
+  it('with a callback, it is put aside and told once', async () => {
+    const stage = listenStage();
+    const fault = new TypeError('x is not a function');
+    const readDelivery: ListenWorld['readDelivery'] = (delivery) => {
+      if (delivery.body.includes(user(1))) throw fault;
+      return stage.readDelivery(delivery);
+    };
+    const plan = { [NOW + 1000]: () => callBack(stage, asks(1), asks(2)) };
+    await listenUntil(stage, NOW + MINUTE, plan, { readDelivery });
+    expect(stage.told).toMatchObject([
+      { kind: 'heard', report: { heard: 2, dead: { failed: 1 } } },
+      { kind: 'failed', account: null, error: fault, restMs: null },
+      { kind: 'sent', account: accountKey, settled: 1 },
+    ]);
+    expect(departures(stage).map(({ userId }) => userId)).toEqual([user(2)]);
+  });
+
   it('with an account, the others go on', async () => {
     const stage = listenStage();
     let tries = 0;
@@ -365,7 +385,7 @@ describe('when something goes wrong', () => {
     // It grows to a minute.
     expect(tries).toBeGreaterThan(9);
     expect(tries).toBeLessThan(25);
-    const rests = stage.told.flatMap((event) => (event.kind === 'failed' ? [event.restMs] : []));
+    const rests = stage.told.flatMap((event) => (event.kind === 'failed' ? [event.restMs ?? 0] : []));
     expect(Math.max(...rests)).toBeLessThanOrEqual(MAX_BACKOFF_MS);
   });
 
@@ -386,9 +406,10 @@ describe('when something goes wrong', () => {
     const left = departures(stage).map(({ userId, leftAt }) => [userId, Math.floor((leftAt - NOW) / MINUTE)]);
     expect(left).toEqual([
       [user(1), 0],
+      // Whoever was refused comes after the others.
+      [user(2), 1],
       [user(1), 1],
       [user(1), 2],
-      [user(2), 2],
     ]);
     expect(departures(stage, instaKey)[0]!.leftAt - NOW).toBeLessThan(41 * SECOND);
   });
@@ -433,6 +454,25 @@ describe('what comes of it', () => {
     ]);
     const left = (await singles(stage.store)).filter(({ state }) => state === 'skipped');
     expect(left).toMatchObject([{ reason: 'opted_out' }]);
+  });
+
+  it('for somebody who has opted out and reacts to something: no answer, until they write', async () => {
+    const openers = ['reaction', 'message'] as const;
+    const stage = listenStage({
+      optOut: { ...DEFAULT_OPT_OUT, confirmation: null },
+      flows: [flow({ trigger: { on: 'opener', openers } })],
+    });
+    const at = (seconds: number): { openedAt: number } => ({ openedAt: NOW + seconds * SECOND });
+    await listenUntil(stage, NOW + MINUTE, {
+      [NOW + 10 * SECOND]: () => callBack(stage, wroteText('stop', 1, at(5))),
+      [NOW + 20 * SECOND]: () => callBack(stage, wroteText(null, 1, { ...at(19), opener: 'reaction' })),
+      [NOW + 30 * SECOND]: () => callBack(stage, wroteText('hello', 1, at(29))),
+    });
+    expect((await singles(stage.store)).map(({ state, reason }) => [state, reason])).toEqual([
+      ['skipped', 'opted_out'],
+      ['sent', null],
+    ]);
+    expect(departures(stage).map(({ leftAt }) => Math.floor((leftAt - NOW) / SECOND))).toEqual([30]);
   });
 
   it('is no endless talk with a program that answers every answer', async () => {

@@ -488,13 +488,16 @@ describe('the pace', () => {
     expect(world.clock.unset() - NOW).toBeLessThan(40_000);
   });
 
-  it('waits for at most a minute for what an owner from the future asks for', async () => {
-    const world = await stage(3);
+  it.each([
+    ['a minute', 1 / 3600, 59_000, 60_001],
+    ['its own pace needs', 35, 1000, 1300],
+  ])('waits no longer than %s for what an owner from the future asks for', async (_, pace, least, most) => {
+    const world = await stage(1, undefined, { pace });
     // Whoever had the account last believed it to be tomorrow.
     await world.engine.release((await world.engine.own(accountKey, NOW))!, NOW + DAY, Infinity);
     expect(await run(world)).toMatchObject({ end: 'finished' });
-    expect(times(world.provider.departures, user(1))[0]).toBeGreaterThanOrEqual(59_000);
-    expect(times(world.provider.departures, user(1))[0]).toBeLessThanOrEqual(60_001);
+    expect(times(world.provider.departures, user(1))[0]).toBeGreaterThanOrEqual(least);
+    expect(times(world.provider.departures, user(1))[0]).toBeLessThanOrEqual(most);
   });
 
   it('may be unlimited', async () => {
@@ -640,6 +643,34 @@ describe('a stall in the middle of a step', () => {
     await run(stalling(world, 1, () => world.clock.advance(1900)));
     expect(times(world.provider.departures, user(1))).toEqual([1900]);
     expect(await onlyRow(world.store)).toMatchObject({ state: 'sent', attempts: 1 });
+  });
+});
+
+describe('an echo that comes between the look at a row and its next attempt', () => {
+  it.each([1, 5, 40])('settles it, and the run goes on with the others (%i people)', async (people) => {
+    const world = await stage(people, ({ userId }, nth) =>
+      userId === user(1) && nth === 1 ? { outcome: retryable } : {},
+    );
+    let isEchoed = false;
+    const store = new Proxy(world.store, {
+      get(target, name) {
+        const member = Reflect.get(target, name) as (...args: unknown[]) => unknown;
+        if (name !== 'record') return member.bind(target);
+        return async (...args: unknown[]) => {
+          const { started } = args[2] as RunStep;
+          const { attempts } = (await target.message({ campaign: 'c1', seq: 1 }))!;
+          if (!isEchoed && attempts > 0 && started.some(({ seq }) => seq === 1)) {
+            isEchoed = true;
+            await target.recordEchoes(accountKey, [{ campaign: 'c1', seq: 1, messageId: 'm_echo' }], NOW);
+          }
+          return Reflect.apply(member, target, args);
+        };
+      },
+    });
+    expect(await run({ ...world, store })).toMatchObject({ end: 'finished', counts: { sent: people } });
+    expect(isEchoed).toBe(true);
+    expect(await world.store.message({ campaign: 'c1', seq: 1 })).toMatchObject({ state: 'sent', messageId: 'm_echo' });
+    expectNobodyTwice(world.provider);
   });
 });
 

@@ -226,13 +226,16 @@ describe('a message that cannot be sent', () => {
     await running;
   });
 
-  it('says why, when a run has tried it and the platform asks for too long a rest', async () => {
-    const world = await ready(2, ({ userId }) => (userId === ANN ? { outcome: limited } : { back: 900 }));
+  it.each<[string, Outcome, object]>([
+    ['the platform asks for too long a rest', limited, { stop: 'rate_limit', error: { code: '613' } }],
+    ['the account may not send it', tokenGone, { stop: 'token', error: { code: '190' } }],
+  ])('says why, when a run has tried it and %s', async (_, outcome, why) => {
+    const world = await ready(2, ({ userId }) => (userId === ANN ? { outcome } : { back: 900 }));
     const other = { ...world, ...world.ledger.as({ name: 'host/77', mayBeAlive: () => true }) };
     const controller = new AbortController();
     const running = run(other, { signal: controller.signal });
     await world.clock.sleep(200);
-    expect(await send(world)).toMatchObject({ state: 'skipped', stop: 'rate_limit', error: { code: '613' } });
+    expect(await send(world)).toMatchObject({ state: 'skipped', ...why });
     controller.abort();
     await running;
   });

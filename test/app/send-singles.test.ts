@@ -7,7 +7,7 @@ import { Failure } from '../../src/core/failure.js';
 import type { RowMark } from '../../src/core/metadata.js';
 import { OPT_OUT_FLOW } from '../../src/core/opt-out.js';
 import type { SendMode } from '../../src/core/policy.js';
-import type { ContinuousCampaign, MessageRow, NewSingle, Store } from '../../src/ports.js';
+import type { ContinuousCampaign, MessageRow, NewCampaign, NewSingle, QuietRule, Store } from '../../src/ports.js';
 import { dyingAfter, failingAt, gone } from '../support/broken-world.js';
 import { failure, mostWithin, type Script } from '../support/fake-provider.js';
 import { newSingle, optOut, queueSingle } from '../support/fixtures-inbound.js';
@@ -19,6 +19,7 @@ import {
   exactWindow,
   failureOf,
   HOUR,
+  MINUTE,
   NOW,
   readyCampaign,
   registeredTemplate,
@@ -31,16 +32,18 @@ const PEOPLE = 400;
 const retryable: Outcome = { kind: 'retryable', error: failure('2') };
 const rejected: Outcome = { kind: 'rejected', error: failure('551') };
 const poison: Outcome = { kind: 'stopped', error: failure('100'), stop: 'content' };
+const noPermission: Outcome = { kind: 'stopped', error: failure('200'), stop: 'permission' };
 const tokenGone: Outcome = { kind: 'stopped', error: failure('190'), stop: 'token' };
 const limited = (pauseMs: number): Outcome => ({ kind: 'retryable', error: failure('613'), pauseMs });
 
 /** An account to which everybody wrote an hour ago, and a campaign `c1` for so many of them. */
-function ready(inBulk = 0, script?: Script): Promise<Stage> {
+function ready(inBulk = 0, script?: Script, change?: Partial<NewCampaign>): Promise<Stage> {
   const everybody = Array.from({ length: PEOPLE }, (_, index) => wrote(user(index + 1), NOW - HOUR));
   return stageRows(
     rows(inBulk, () => ({ closesAt: NOW + 23 * HOUR })),
     everybody,
     script,
+    change,
   );
 }
 
@@ -200,6 +203,73 @@ describe('single messages', () => {
   });
 });
 
+describe('single messages of several paces', () => {
+  it.each([
+    ['alone', 0],
+    ['beside a campaign', 100],
+  ])('keep to that of audio among themselves, and to that of the account with all others: %s', async (_, inBulk) => {
+    const world = await ready(inBulk);
+    const isAudio = ({ userId }: { userId: string }): boolean => userId > stranger(40) && userId < stranger(0);
+    for (let n = 1; n <= 39; n += 1) {
+      await queueSingle(world.store, single(n, { campaign: { flow: 'song', pace: 10 } }));
+    }
+    await queueSingle(world.store, single(40));
+    if (inBulk > 0) expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: inBulk } });
+    await send(world);
+    const { departures } = world.provider;
+    expect(new Set(peopleOf(world)).size).toBe(40 + inBulk);
+    expect(departures).toHaveLength(40 + inBulk);
+    const arrivals = (some: typeof departures): number[] => some.map(({ arrivedAt }) => arrivedAt);
+    expect(mostWithin(arrivals(departures.filter(isAudio)), 1000)).toBeLessThanOrEqual(10);
+    expect(mostWithin(arrivals(departures), 1000)).toBeLessThanOrEqual(35);
+    const last = departures.filter(isAudio).at(-1)!;
+    expect(last.leftAt - NOW).toBeLessThan(4500);
+    // It was queued last, and need not wait behind them.
+    expect(departures.find(({ userId }) => userId === stranger(40))!.leftAt - NOW).toBeLessThan(500);
+  });
+});
+
+describe('quiet hours', () => {
+  /** It is quiet from one to two hours after the start. */
+  const START = (NOW / HOUR) % 24;
+  const rule = (then: QuietRule['then']): QuietRule => ({
+    hours: { from: (START + 1) * 60, to: (START + 2) * 60, zone: 'UTC' },
+    then,
+  });
+  const registered = { mode: 'automation', template: registeredTemplate } as const;
+
+  it.each<[string, QuietRule['then'], number, number, object]>([
+    ['before them', 'wait', HOUR - 1000, 5 * HOUR, { state: 'sent' }],
+    ['in them, waiting for their end', 'wait', HOUR, 2 * HOUR + 1, { state: 'queued', attempts: 0 }],
+    ['in them, when that is too late', 'wait', HOUR, 2 * HOUR, { state: 'skipped', reason: 'expired' }],
+    ['in them, where it is not to wait', 'skip', HOUR, 5 * HOUR, { state: 'skipped', reason: 'expired' }],
+    ['after them', 'skip', 2 * HOUR, 5 * HOUR, { state: 'sent' }],
+  ])('count when a message is sent: %s', async (_, then, afterMs, expiresAfterMs, row) => {
+    const world = await ready();
+    const campaign = { ...registered, quiet: rule(then) };
+    const mark = await queueSingle(world.store, single(1, { campaign, expiresAt: NOW + expiresAfterMs }));
+    world.clock.advance(afterMs);
+    expect(await send(world)).toMatchObject({ kind: 'done', stop: null });
+    expect(await rowOf(world.store, mark)).toMatchObject(row);
+    const isQueued = 'attempts' in row;
+    expect(await world.store.singlesDueAt(accountKey)).toBe(isQueued ? NOW + 2 * HOUR : null);
+    if (!isQueued) return;
+    world.clock.advance(HOUR);
+    await send(world);
+    expect(await rowOf(world.store, mark)).toMatchObject({ state: 'sent', attempts: 1 });
+  });
+
+  it('of one flow hold up neither another nor a campaign', async () => {
+    const world = await ready(5);
+    world.clock.advance(HOUR);
+    const quiet = await queueSingle(world.store, single(1, { campaign: { flow: 'night', quiet: rule('wait') } }));
+    await queueSingle(world.store, single(2));
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 5 } });
+    expect(peopleOf(world)).toHaveLength(6);
+    expect(await rowOf(world.store, quiet)).toMatchObject({ state: 'queued', attempts: 0, error: null });
+  });
+});
+
 describe('what single messages come to', () => {
   it('another attempt, later, as long as it is not too late', async () => {
     const world = await ready(0, (_, nth) => (nth === 1 ? { outcome: retryable } : {}));
@@ -265,6 +335,42 @@ describe('what single messages come to', () => {
     for (const mark of marks) expect(await rowOf(world.store, mark)).toMatchObject({ state: 'queued', attempts: 0 });
   });
 
+  it('a place after the others, when it is refused for the account and they are not', async () => {
+    const world = await ready(0, ({ userId }) => (userId === stranger(1) ? { outcome: noPermission } : {}));
+    const stuck = await queueSingle(world.store, single(1, { campaign: { template: registeredTemplate } }));
+    for (const n of [2, 3]) await queueSingle(world.store, single(n));
+    expect(await send(world)).toMatchObject({ settled: 0, stop: { cause: 'permission', error: { code: '200' } } });
+    expect(await send(world)).toEqual({ kind: 'done', settled: 2, stop: null });
+    expect(peopleOf(world)).toEqual([stranger(1), stranger(2), stranger(3)]);
+    // And so it is when it is due again.
+    world.clock.advance(MINUTE - 1000);
+    queueAt(world, world.clock.now() - NOW + 1, 4);
+    await world.clock.sleep(2000);
+    expect(await send(world)).toMatchObject({ settled: 1, stop: { cause: 'permission' } });
+    expect(peopleOf(world).slice(3)).toEqual([stranger(4), stranger(1)]);
+    expect(await rowOf(world.store, stuck)).toMatchObject({ state: 'queued', attempts: 0 });
+  });
+
+  it('a failure, when the account cannot send registered templates', async () => {
+    const world = await ready();
+    world.provider.capabilities.registeredTemplates = false;
+    const marks = [
+      await queueSingle(world.store, single(1, { campaign: { template: registeredTemplate } })),
+      await queueSingle(world.store, single(2)),
+    ];
+    const told: [string, string][] = [];
+    const onSingle: RunWorld['onSingle'] = ({ template }, state) => told.push([template.kind, state]);
+    expect(await send({ ...world, onSingle })).toEqual({ kind: 'done', settled: 2, stop: null });
+    const [first, second] = await Promise.all(marks.map((mark) => rowOf(world.store, mark)));
+    expect(first).toMatchObject({ state: 'failed', error: { code: 'TEMPLATE_UNSUPPORTED' } });
+    expect(second).toMatchObject({ state: 'sent' });
+    expect(peopleOf(world)).toEqual([stranger(2)]);
+    expect(told).toEqual([
+      ['registered', 'failed'],
+      ['session', 'sent'],
+    ]);
+  });
+
   it('a rest, which is waited for', async () => {
     const world = await ready(0, (_, nth) => (nth === 1 ? { outcome: limited(20_000) } : {}));
     const mark = await queueSingle(world.store, single(1));
@@ -287,7 +393,7 @@ describe('what single messages come to', () => {
     const mark = await queueSingle(world.store, single(1));
     const lease = (await world.engine.own(accountKey, NOW))!;
     const step = { settled: [], skipped: [], started: [{ seq: mark.seq, outside: false }] };
-    expect(await world.store.record(lease, mark.campaign, step, NOW)).toBe(true);
+    expect(await world.store.record(lease, mark.campaign, step, NOW)).toBe('done');
     const heir = { ...world, ...world.ledger.as(successor) };
     expect(await send(heir)).toEqual({ kind: 'done', settled: 0, stop: null });
     expect(await rowOf(world.store, mark)).toMatchObject({ state: 'unknown', error: { code: 'RUN_DIED' } });
@@ -386,12 +492,28 @@ describe('single messages beside a campaign', () => {
     expect(peopleOf(world)).toHaveLength(6);
   });
 
-  it('do not wait for its next attempt, for its slow pace, or for its first answer', async () => {
+  it('do not wait for its next attempt', async () => {
     const retried = await ready(1, ({ userId }, nth) => (userId === user(1) && nth < 3 ? { outcome: retryable } : {}));
     queueAt(retried, 300, 1);
     expect(await run(retried)).toMatchObject({ end: 'finished', counts: { sent: 1 } });
     expect(peopleOf(retried).slice(0, 2)).toEqual([user(1), stranger(1)]);
+  });
 
+  it('do not wait for its slow pace, which holds all the same', async () => {
+    const world = await ready(3, undefined, { pace: 1 / 60 });
+    for (const n of [1, 2, 3]) queueAt(world, 5000 + n, n);
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 3 } });
+    const left = world.provider.departures.map(({ userId, leftAt }) => [userId, leftAt - NOW] as const);
+    const replies = left.filter(([userId]) => userId > user(100)).map(([, at]) => at);
+    expect(replies).toHaveLength(3);
+    expect(Math.min(...replies)).toBeGreaterThan(5000);
+    expect(Math.max(...replies)).toBeLessThan(6000);
+    const inBulk = left.filter(([userId]) => userId < user(100)).map(([, at]) => at);
+    expect(mostWithin(inBulk, MINUTE)).toBe(1);
+    expect(inBulk.at(-1)).toBeLessThan(2 * MINUTE + 2000);
+  });
+
+  it('do not wait for its first answer', async () => {
     const hanging = await ready(3, ({ userId }) => (userId === user(1) ? { back: 20_000 } : {}));
     queueAt(hanging, 300, 1);
     await run(hanging);
@@ -431,15 +553,41 @@ describe('single messages beside a campaign', () => {
     expect(world.provider.departures).toHaveLength(100);
   });
 
-  it('end the run with an error of the account, and stay queued', async () => {
-    const world = await ready(60, ({ userId }) => (userId === stranger(1) ? { outcome: tokenGone } : {}));
+  it('rest for a minute when one is refused for the account, and the rows of the campaign go on', async () => {
+    const script: Script = ({ userId }) => (userId === stranger(1) ? { outcome: noPermission } : {});
+    const world = await ready(140, script, { pace: 2 });
     const mark = await queueSingle(world.store, single(1));
+    for (const n of [2, 3]) queueAt(world, 1000, n);
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 140, failed: 0 } });
+    expect(await rowOf(world.store, mark)).toMatchObject({ state: 'queued', attempts: 0, error: { code: '200' } });
+    const left = [1, 2, 3].map((n) =>
+      world.provider.departures.flatMap(({ userId, leftAt }) => (userId === stranger(n) ? [leftAt - NOW] : [])),
+    );
+    expect(left.map((times) => times.length)).toEqual([2, 1, 1]);
+    // Nothing is tried of them for a minute, and then the others come first.
+    const again = [...left[1]!, ...left[2]!, left[0]![1]!];
+    expect(Math.min(...again)).toBeGreaterThanOrEqual(MINUTE);
+    expect(Math.max(...again)).toBeLessThan(MINUTE + 1000);
+    expect(again).toEqual(again.toSorted((a, b) => a - b));
+  });
+
+  it('go alone again, the first after such a minute', async () => {
+    const script: Script = ({ userId }) => (userId > user(200) ? { outcome: noPermission } : {});
+    const world = await ready(140, script, { pace: 2 });
+    for (let n = 1; n <= 5; n += 1) await queueSingle(world.store, single(n));
+    expect(await run(world)).toMatchObject({ end: 'finished', counts: { sent: 140 } });
+    expect(peopleOf(world).filter((userId) => userId > user(200))).toEqual([stranger(1), stranger(2)]);
+  });
+
+  it('leave it to its own rows to find out that nothing can be sent for the account', async () => {
+    const world = await ready(60, () => ({ outcome: tokenGone }));
+    await queueSingle(world.store, single(1));
     expect(await run(world)).toMatchObject({
       end: 'stopped',
       campaign: { state: 'stopped', stop: { cause: 'token', error: { code: '190' } } },
-      counts: { failed: 0, unknown: 0, started: 0 },
+      counts: { queued: 60 },
     });
-    expect(await rowOf(world.store, mark)).toMatchObject({ state: 'queued', attempts: 0 });
+    expect(world.provider.departures.length).toBeLessThanOrEqual(2);
   });
 
   it('wait through its rests, as one account has one limit', async () => {

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import type { Answering } from '../../src/app/flow-message.js';
+import type { FlowConfiguration } from '../../src/app/flow-message.js';
 import { triggerFlow, type FlowCall, type TriggerResult } from '../../src/app/trigger-flow.js';
 import type { FailureCode } from '../../src/core/failure.js';
 import { DEFAULT_AUTOMATION, type Flow } from '../../src/core/flow.js';
 import type { Template } from '../../src/core/template.js';
 import {
-  answeringWith,
+  configurationWith,
   flow,
   hearStage,
   insta,
@@ -55,8 +55,8 @@ function reminder(change: Partial<Flow> = {}): Flow {
 
 const reminding: Template = worded('en', { name: 'reminder', channels: ['sms'], body: 'See you tomorrow.' });
 
-function stageWith(flows: Flow[], change: Partial<Answering> = {}): HearStage {
-  return hearStage(answeringWith(flows, { templates: [registeredTemplate, reminding], ...change }));
+function stageWith(flows: Flow[], change: Partial<FlowConfiguration> = {}): HearStage {
+  return hearStage(configurationWith(flows, { templates: [registeredTemplate, reminding], ...change }));
 }
 
 async function trigger(stage: HearStage, change: Partial<FlowCall> = {}): Promise<TriggerResult> {
@@ -148,19 +148,20 @@ describe('a flow that is called', () => {
     expect(await stage.store.singlesDueAt(accountKey)).toBe(result.kind === 'queued' ? (result.notBefore ?? 0) : null);
   });
 
-  it.each<[string, Partial<Flow>, Partial<Answering>, string]>([
-    ['than its own limit allows', { oncePerMs: DAY }, {}, 'limit'],
+  const guard = { most: 1, withinMs: DAY };
+  it.each<[string, Partial<Flow>, Partial<FlowConfiguration>, object]>([
+    ['than its own limit allows', { oncePerMs: DAY }, {}, { because: 'limit' }],
     [
-      'than the loop guard allows',
+      'than the loop guard allows, which is told',
       {},
-      { automation: { ...DEFAULT_AUTOMATION, guard: { most: 1, withinMs: DAY } } },
-      'guard',
+      { automation: { ...DEFAULT_AUTOMATION, guard } },
+      { because: 'guard', guard },
     ],
-  ])('goes to nobody more often %s', async (_, change, surroundings, because) => {
+  ])('goes to nobody more often %s', async (_, change, surroundings, why) => {
     const stage = stageWith([shipped(change)], surroundings);
     expect(await trigger(stage)).toMatchObject({ kind: 'queued' });
     stage.clock.advance(DAY - 1);
-    expect(await trigger(stage)).toEqual({ kind: 'not_queued', because, until: null });
+    expect(await trigger(stage)).toEqual({ kind: 'not_queued', ...why });
     stage.clock.advance(1);
     expect(await trigger(stage)).toMatchObject({ kind: 'queued' });
   });
@@ -189,7 +190,7 @@ describe('a flow that is called', () => {
   });
 
   const owned = reminder({ from: 'record-owner' });
-  it.each<[string, Flow[], Partial<FlowCall>, Partial<Answering>, FailureCode, RegExp]>([
+  it.each<[string, Flow[], Partial<FlowCall>, Partial<FlowConfiguration>, FailureCode, RegExp]>([
     ['there is no such flow', [shipped()], { flow: 'shiped' }, {}, 'FLOW_UNKNOWN', /no flow shiped/],
     ['it waits for what people do', [flow()], { flow: 'price' }, {}, 'USAGE', /cannot be called/],
     ['it is sent from "auto"', [shipped({ from: 'auto' })], {}, {}, 'FLOW_INVALID', /channel/],
@@ -199,14 +200,14 @@ describe('a flow that is called', () => {
     ['a record owner is named in vain', [shipped()], { owner: 'alice' }, {}, 'USAGE', /not from a record owner/],
     ['the key is empty', [shipped()], { key: '' }, {}, 'USAGE', /1 to 200/],
     ['the key is too long', [shipped()], { key: 'k'.repeat(201) }, {}, 'USAGE', /1 to 200/],
-    ['a value is missing', [shipped()], { values: {} }, {}, 'USAGE', /needs order_no/],
+    ['a value is missing', [shipped()], { values: {} }, {}, 'VARIABLE_MISSING', /needs a value for order_no/],
     [
-      'a value has no variable',
+      'values have no variable',
       [shipped()],
-      { values: { order_no: '1', no: '1' } },
+      { values: { order_no: '1', no: '1', date: '2' } },
       {},
       'VARIABLE_UNKNOWN',
-      /for no\./,
+      /for no, date\./,
     ],
     [
       "a value is the flow's own",

@@ -1,8 +1,8 @@
 /** `pagecast doctor`: one look at everything, and the services asked where they can be. */
 import { mkdir } from 'node:fs/promises';
-import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { openStore } from '../../src/stores/open.js';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { heardDelivery } from '../support/fixtures-inbound.js';
+import { storeOf } from '../support/listener.js';
 import { inside, type Inside } from '../support/process-inside.js';
 import { testSandbox } from '../support/sandbox-harness.js';
 import { testWorkspace, type TestWorkspace } from '../support/workspace.js';
@@ -120,8 +120,11 @@ describe('doctor', () => {
       detail: 'hi has faults and is not run.',
       hint: 'See them: pagecast flow check',
     });
-    await workspace.write('flows/hi.yaml', 'type: nothing\n');
-    expect(check(await doctor(), 'flows')?.detail).toContain('hi.yaml, line 1');
+    await workspace.write('flows/broken.yaml', 'type: nothing\n');
+    expect(check(await doctor(), 'flows')).toMatchObject({
+      detail: expect.stringContaining('broken.yaml, line 1') as string,
+      hint: 'And 1 more: pagecast flow check',
+    });
   });
 
   it('says what callbacks need, but only where something is listened to', async () => {
@@ -139,9 +142,7 @@ describe('doctor', () => {
 
   it('tells of callbacks that nobody hears, and ends with 7 when they have waited for long', async () => {
     await doctor();
-    const holder = { name: 'elsewhere/1', mayBeAlive: () => true };
-    const { store } = await openStore(`sqlite:${workspace.path('.pagecast/pagecast.db')}`, workspace.folder, holder);
-    onTestFinished(() => store.close());
+    const { store } = await storeOf(workspace);
     const delivery = { service: 'meta' as const, accounts: [], body: '{}' };
     await store.receive([{ ...delivery, receivedAt: Date.now() }]);
     const fresh = await doctor();
@@ -161,6 +162,34 @@ describe('doctor', () => {
       detail: expect.stringMatching(/^2 callbacks wait to be heard; the oldest came 20/) as string,
       hint: expect.stringContaining('pagecast listen') as string,
     });
+  });
+
+  it('shows dead letters, harmless to a terminal, and tells by itself only of those of seven days', async () => {
+    await doctor();
+    const { store } = await storeOf(workspace);
+    const letter = async (daysAgo: number, body: string, dead: 'failed' | 'too_deep'): Promise<void> => {
+      const receivedAt = Date.now() - daysAgo * 24 * 3600_000;
+      await store.receive([{ service: 'cams', accounts: [], body, receivedAt }]);
+      await store.hear(
+        (await store.received(1)).map((one) => heardDelivery(one, { dead })),
+        receivedAt,
+      );
+    };
+    await letter(8, 'old', 'too_deep');
+    expect(states(await doctor())).not.toHaveProperty('dead letters');
+    await letter(6, `new \u001b[31m\u202e${'x'.repeat(600)}`, 'failed');
+    const found = check(await doctor(), 'dead letters');
+    expect(found?.detail).toMatch(/^In 7 days 1 callback could not .*: failed 1;/);
+    expect(found?.hint).toMatch(/^failed: .*Please report it[^\n]* See them: pagecast doctor --dead-letters$/);
+
+    const { stdout, stderr, status } = await inside(workspace, ['doctor', '--dead-letters']);
+    expect(stdout).toMatch(/ {2}cams {2}failed\n {2}new {2}\[31m x{300,499}…\n.* {2}cams {2}too_deep\n {2}old\n$/);
+    expect([status, stderr]).toEqual([0, expect.stringContaining('what people wrote')]);
+    const { json } = await inside<object[]>(workspace, ['doctor', '--dead-letters', '--json']);
+    expect(json).toMatchObject([
+      { service: 'cams', reason: 'failed', receivedAt: expect.stringMatching(/Z$/) as string },
+      { reason: 'too_deep', body: 'old' },
+    ]);
   });
 
   it('looks no further when the configuration cannot be read', async () => {

@@ -1,8 +1,9 @@
 /** `pagecast flow` through the whole program: what is listed and checked, and messages that are really sent to a sandbox. */
-import { mkdir } from 'node:fs/promises';
-import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { mkdir, rm } from 'node:fs/promises';
+import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { SeedInput } from '../../src/sandbox/seed.js';
-import { openStore, type OpenedStore } from '../../src/stores/open.js';
+import { storeOf } from '../support/listener.js';
+import { until } from '../support/process.js';
 import { inside, type Inside } from '../support/process-inside.js';
 import { testSandbox, type TestSandbox } from '../support/sandbox-harness.js';
 import { personId, testWorkspace, type TestWorkspace } from '../support/workspace.js';
@@ -50,6 +51,28 @@ describe('flow list and check', () => {
     expect((await flow('check', '--json')).json).toEqual({ ok: true, flows: [], broken: [] });
   });
 
+  it('says outside a workspace that there is none', async () => {
+    await rm(workspace.path('pagecast.yaml'));
+    const { status, error } = await flow('check', '--json');
+    expect([status, error?.code]).toEqual([2, 'WORKSPACE_MISSING']);
+  });
+
+  it('warns of a word that another flow answers instead, on the account that both hear', async () => {
+    await write('hours', HOURS);
+    await write('opening', HOURS.replace('[hours]', '["HOURS!", times]'));
+    await write('tapped', HOURS.replace('keyword', 'payload'));
+    const { status, stdout } = await flow('check');
+    expect([status, stdout]).toEqual([
+      0,
+      `ok   hours
+ok   opening
+     warning: opening: The flow "hours" waits for "hours", too, and comes first by its name, so it answers on acme.
+       Let one flow alone wait for it.
+ok   tapped
+`,
+    ]);
+  });
+
   it('show what each flow waits for, sends, and has come to', async () => {
     await write('hours', `${HOURS}limits: { quietHours: { from: "22:00", to: "06:30", zone: Europe/Berlin } }\n`);
     await write('shipped', SHIPPED);
@@ -57,9 +80,9 @@ describe('flow list and check', () => {
     await flow('trigger', 'shipped', '--to', UNREACHABLE, ...VALUES);
     const { stdout, status } = await flow('list');
     expect(status).toBe(0);
-    expect(stdout).toMatch(/^FLOW +TYPE +TRIGGER +FROM +CONTENT +SENT +FAILED +SKIPPED\n/);
-    expect(stdout).toMatch(/^hours +auto-reply +keyword: hours +acme +"We are open from 9 to 5\." +0 +0 +0$/m);
-    expect(stdout).toMatch(/^shipped +notification +call +acme +order_shipped +1 +1 +0$/m);
+    expect(stdout).toMatch(/^FLOW +TYPE +TRIGGER +FROM +CONTENT +WAITING +SENT +FAILED +UNKNOWN +SKIPPED\n/);
+    expect(stdout).toMatch(/^hours +auto-reply +keyword: hours +acme +"We are open from 9 to 5\." +0 +0 +0 +0 +0$/m);
+    expect(stdout).toMatch(/^shipped +notification +call +acme +order_shipped +0 +1 +1 +0 +0$/m);
     const { json } = await flow<{ flows: object[]; broken: object[] }>('list', '--json');
     expect(json).toMatchObject({
       flows: [
@@ -113,14 +136,6 @@ describe('flow trigger', () => {
   const trigger = <T = Record<string, unknown>>(to: string, ...args: string[]): Promise<Inside<T>> =>
     flow<T>('trigger', 'shipped', '--to', to, ...args);
   const texts = (): (string | null)[] => platform.sandbox.state.received().map(({ text }) => text);
-
-  /** The ledger as another process has it. */
-  async function ledger(): Promise<OpenedStore> {
-    const holder = { name: 'elsewhere/1', mayBeAlive: () => true };
-    const opened = await openStore(`sqlite:${workspace.path('.pagecast/pagecast.db')}`, workspace.folder, holder);
-    onTestFinished(() => opened.store.close());
-    return opened;
-  }
 
   /** A time of day so many hours from now, in UTC. */
   const hour = (from: number): string => `${String((new Date().getUTCHours() + 24 + from) % 24).padStart(2, '0')}:00`;
@@ -178,6 +193,7 @@ describe('flow trigger', () => {
     expect(shown.status).toBe(0);
     expect(shown.stdout).toContain('Blue Van');
     expect(shown.stderr).toContain('Nothing was queued.');
+    expect(shown.stderr).toContain('Looked at only when it is sent: the guard of all flows.');
     const { json } = await trigger(personId(0), ...VALUES, '--dry-run', '--json');
     expect(json).toMatchObject({ account: 'lost', template: 'order_shipped', notBefore: null, dryRun: true });
     expect((await inside(workspace, ['message', 'list', '--json'])).json).toEqual([]);
@@ -190,7 +206,7 @@ describe('flow trigger', () => {
   });
 
   it.each<[string, string, string[], number, string, RegExp]>([
-    ['a value that is missing', personId(0), VALUES.slice(2), 2, 'USAGE', /needs order_no/],
+    ['a value that is missing', personId(0), VALUES.slice(2), 2, 'VARIABLE_MISSING', /needs a value for order_no/],
     ['a value without a variable', personId(0), [...VALUES, '--var', 'colour=red'], 2, 'VARIABLE_UNKNOWN', /colour/],
     ['an owner of a flow that has an account', personId(0), [...VALUES, '--owner', 'alice'], 2, 'USAGE', /acme/],
     ['somebody who has opted out', personId(7), VALUES, 6, 'OPTED_OUT', /asked not to be written to/],
@@ -225,26 +241,38 @@ describe('flow trigger', () => {
     const second = await trigger(personId(0), ...VALUES, '--json');
     expect([second.status, second.error]).toMatchObject([
       6,
-      { code: 'POLICY_FORBIDS', message: expect.stringContaining('as often as its limit allows') as string },
+      { code: 'LIMIT', message: expect.stringContaining('has had, or is about to get') as string },
     ]);
   });
 
   it('waits for the end of quiet hours, or sends nothing in them', async () => {
     await write('shipped', `${SHIPPED}limits: { quietHours: ${quiet('wait')} }\n`);
-    const waiting = await trigger(personId(0), ...VALUES, '--json');
+    const waiting = await trigger(personId(0), ...VALUES, '--key', 'order-1', '--json');
     expect([waiting.status, waiting.json]).toMatchObject([0, { state: 'queued', messageId: null }]);
     expect(Date.parse(String(waiting.json['notBefore']))).toBeGreaterThan(Date.now());
+    const again = await trigger(personId(0), ...VALUES, '--key', 'order-1', '--json');
+    expect([again.status, again.json]).toEqual([0, waiting.json]);
+    const [listed] = (await inside<object[]>(workspace, ['message', 'list', '--json'])).json;
+    expect(listed).toMatchObject({ expires: waiting.json['expiresAt'], window_closes: null });
     await write('shipped', `${SHIPPED}limits: { quietHours: ${quiet('skip')} }\n`);
-    expect((await trigger(personId(1), ...VALUES, '--json')).error?.message).toContain('quiet hours');
+    const skipped = await trigger(personId(1), ...VALUES, '--json');
+    expect([skipped.status, skipped.error]).toMatchObject([
+      6,
+      { code: 'QUIET_HOURS', hint: expect.stringMatching(/^They end at .*Z\.$/) as string },
+    ]);
     expect(texts()).toEqual([]);
   });
 
   it('leaves it to a process that has the account', async () => {
     await write('shipped', SHIPPED);
-    const { store, engine } = await ledger();
+    const { store, engine } = await storeOf(workspace);
     const lease = await engine.own(ACCOUNT, Date.now());
-    const { status, stderr } = await trigger(personId(0), ...VALUES);
-    expect([status, stderr]).toEqual([0, expect.stringContaining('another process works for the account')]);
+    const { status, stdout, stderr } = await trigger(personId(0), ...VALUES);
+    const [campaign] = stdout.split('/');
+    expect([status, stdout]).toEqual([0, `${campaign}/1\n`]);
+    expect(stderr).toMatch(/^It waits: another process works for the account, and sends it in its turn\. /);
+    expect(stderr).toContain(`pagecast message list --campaign ${campaign} (row 1)`);
+    expect(stderr).not.toContain('A listener or a worker');
     expect(await store.singlesDueAt(ACCOUNT)).toBeLessThanOrEqual(Date.now());
     await engine.release(lease!, Date.now(), 0);
     // A worker finds it, and has been woken for it.
@@ -254,6 +282,54 @@ describe('flow trigger', () => {
       { singles: [{ account: 'acme', flow: 'shipped', state: 'sent', count: 1 }] },
     ]);
     expect(texts()).toHaveLength(1);
+  });
+
+  it('waits where nothing can be sent, of which a worker says why, by the name of the account', async () => {
+    platform = await testSandbox({ page: { id: PAGE, refuses: '190/463' } });
+    const { url } = platform.sandbox;
+    await workspace.write(
+      'pagecast.yaml',
+      `accounts:\n  acme: { provider: sandbox, channel: messenger, id: "${PAGE}", url: "${url}" }\n`,
+    );
+    await write('shipped', SHIPPED);
+    const { status, stderr } = await trigger(personId(0), ...VALUES);
+    expect([status, stderr]).toEqual([
+      4,
+      expect.stringMatching(/^It waits: nothing can be sent for the account \(token\): /),
+    ]);
+    // Its message rests for a minute, so that others come first.
+    const real = Date.now.bind(Date);
+    vi.spyOn(Date, 'now').mockImplementation(() => real() + 61_000);
+    onTestFinished(() => void vi.restoreAllMocks());
+    const worked = await inside(workspace, ['run', '--once', '--json', '--log-format', 'text']);
+    expect([worked.status, worked.json]).toMatchObject([
+      4,
+      { singles: [], singlesStop: [{ account: 'acme', cause: 'token', error: { code: '190/463' } }] },
+    ]);
+    expect(worked.stderr).toContain('acme: nothing can be sent for the account (token): ');
+    expect(worked.stderr).not.toContain(ACCOUNT);
+  });
+
+  it('waits a little for a process that has the account', async () => {
+    await write('shipped', SHIPPED);
+    const { store, engine } = await storeOf(workspace);
+    const lease = await engine.own(ACCOUNT, Date.now());
+    const queued = until('it is queued', async () => (await store.singlesDueAt(ACCOUNT)) !== null, 5000);
+    const freed = queued.then(() => engine.release(lease!, Date.now(), 0));
+    const [{ status, stdout }] = await Promise.all([trigger(personId(0), ...VALUES), freed]);
+    expect([status, stdout]).toEqual([0, expect.stringMatching(/^m_/)]);
+  });
+
+  it('tells what the platform itself says of a template that it does not know', async () => {
+    platform = await testSandbox({ page: { id: PAGE } });
+    await workspace.write(
+      'pagecast.yaml',
+      `accounts:\n  acme: { provider: sandbox, channel: messenger, id: "${PAGE}", url: "${platform.sandbox.url}" }\n`,
+    );
+    await write('shipped', SHIPPED);
+    const { stderr } = await trigger(personId(0), ...VALUES);
+    expect(stderr).toMatch(/\[[^\]]+\] It says: ".+"/);
+    expect(stderr).not.toContain('this row');
   });
 
   it('ends as message send does when the platform refuses', async () => {

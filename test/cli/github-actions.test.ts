@@ -136,6 +136,7 @@ function result(
     state: 'finished',
     mode: 'bulk',
     flow: null,
+    quiet: null,
     key: null,
     occurrence: null,
     budget: { count: 10, share: 0.1 },

@@ -1,13 +1,11 @@
 /** `pagecast listen` through the whole program: what it says at its start, what it takes, answers and counts, and its end. */
-import { createHmac } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { getExpectedTwilioSignature } from 'twilio/lib/webhooks/webhooks.js';
-import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { main } from '../../src/cli/main.js';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { SeedInput } from '../../src/sandbox/seed.js';
-import { openStore, type OpenedStore } from '../../src/stores/open.js';
+import { listenerInside, metaSignature, type InsideListener } from '../support/listener.js';
 import { until } from '../support/process.js';
 import { inside } from '../support/process-inside.js';
 import { testSandbox, type TestSandbox } from '../support/sandbox-harness.js';
@@ -57,78 +55,8 @@ listen: ${listen}
 `;
 }
 
-interface Line {
-  event: string;
-  level: string;
-  message: string;
-  [field: string]: unknown;
-}
-
-interface Listening {
-  url: string;
-  lines: () => Line[];
-  /** The first line of an event, waited for. */
-  line: (event: string) => Promise<Line>;
-  /** What was written to stdout and stderr. */
-  written: () => string;
-  /** Has it stop. @returns its status */
-  stop: () => Promise<number>;
-  store: () => Promise<OpenedStore>;
-}
-
 /** Starts a listener in this process; no other command may run beside it. */
-async function listening(...args: string[]): Promise<Listening> {
-  let stdout = '';
-  let stderr = '';
-  const spies = [
-    vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => Boolean((stdout += String(chunk)))),
-    vi.spyOn(process.stderr, 'write').mockImplementation((chunk) => Boolean((stderr += String(chunk)))),
-  ];
-  const around = { XDG_STATE_HOME: workspace.home, NO_COLOR: '1', GITHUB_ACTIONS: '', ...SECRETS };
-  for (const [name, value] of Object.entries(around)) vi.stubEnv(name, value);
-  const restore = (): void => {
-    for (const spy of spies) spy.mockRestore();
-    vi.unstubAllEnvs();
-  };
-  const command = ['node', 'pagecast', 'listen', '--port', '0', '--log-format', 'json', ...args];
-  let hasEnded = false;
-  const ended = main(command, workspace.folder).finally(() => {
-    hasEnded = true;
-    restore();
-  });
-  const lines = (): Line[] =>
-    stderr
-      .split('\n')
-      .filter((line) => line.startsWith('{'))
-      .map((line) => JSON.parse(line) as Line);
-  const line = async (event: string): Promise<Line> => {
-    const found = (): Line | undefined => lines().find((one) => one.event === event);
-    await until(event, () => hasEnded || found() !== undefined, 5000);
-    const first = found();
-    if (first === undefined) throw new Error(`it never told of ${event}: ${stderr}`);
-    return first;
-  };
-  const stop = async (): Promise<number> => {
-    if (!hasEnded) process.emit('SIGTERM', 'SIGTERM');
-    return ended;
-  };
-  onTestFinished(async () => {
-    await stop();
-  });
-  return {
-    url: String((await line('ready'))['url']),
-    lines,
-    line,
-    written: () => stdout + stderr,
-    stop,
-    store: async () => {
-      const holder = { name: 'elsewhere/1', mayBeAlive: () => true };
-      const opened = await openStore(`sqlite:${workspace.path('.pagecast/pagecast.db')}`, workspace.folder, holder);
-      onTestFinished(() => opened.store.close());
-      return opened;
-    },
-  };
-}
+const listening = (...args: string[]): Promise<InsideListener> => listenerInside(workspace, SECRETS, args);
 
 /** A message that somebody wrote to the Page, as Meta posts it. */
 function message(user: string, text: string, page = PAGE): string {
@@ -142,8 +70,7 @@ function message(user: string, text: string, page = PAGE): string {
   return JSON.stringify({ object: 'page', entry: [{ id: page, time: at, messaging: [item] }] });
 }
 
-const signature = (body: string, secret = SECRETS.APP): string =>
-  `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`;
+const signature = (body: string, secret = SECRETS.APP): string => metaSignature(body, secret);
 
 async function post(url: string, body: string, headers: Record<string, string>): Promise<number> {
   return (await fetch(url, { method: 'POST', body, headers })).status;
@@ -207,6 +134,15 @@ describe('at its start', () => {
     expect((await here.line('address'))['address']).toBe(`${here.url}/webhooks/meta`);
     expect(await post(`${here.url}/webhooks/twilio`, 'A=b', { 'x-twilio-signature': 'A'.repeat(27) + '=' })).toBe(404);
     expect(await post(`${here.url}/flows/hours`, '{}', {})).toBe(404);
+  });
+
+  it.each<[host: string, isTold: boolean]>([
+    ['127.0.0.1', false],
+    ['localhost', false],
+    ['0.0.0.0', true],
+  ])('warns that metrics are open to others, listening on %s: %s', async (host, isTold) => {
+    const here = await listening('--host', host);
+    expect(here.lines().some(({ event }) => event === 'open_to_others')).toBe(isTold);
   });
 
   it.each<[string, string | null, string[], number, string]>([
@@ -321,10 +257,7 @@ describe('while it runs', () => {
     expect(await metric(here.url, 'pagecast_callbacks_total{service="meta",result="forged"}')).toBe('2');
     expect(await here.stop()).toBe(0);
     const refused = here.lines().filter(({ event }) => event === 'requests_refused');
-    expect(refused.map(({ counts }) => counts)).toEqual([
-      { 'meta unsigned': 1 },
-      { 'meta forged': 2, 'meta unsigned': 1 },
-    ]);
+    expect(refused.map(({ counts }) => counts)).toEqual([{ 'meta forged': 2, 'meta unsigned': 2 }]);
 
     const doctor = await inside<{ ok: boolean; checks: { name: string; detail: string; hint: string }[] }>(
       workspace,
@@ -332,9 +265,26 @@ describe('while it runs', () => {
       SECRETS,
     );
     const letters = doctor.json.checks.find(({ name }) => name === 'dead letters');
-    expect(letters?.detail).toMatch(/^2 callbacks could not be used in full: .*unknown_account 1/);
+    expect(letters?.detail).toMatch(/^In 7 days 2 callbacks could not be used in full: .*unknown_account 1/);
     expect(letters?.hint).toContain('about an account that pagecast.yaml does not have');
     expect(doctor.status).toBe(0);
+
+    const shown = await inside(workspace, ['doctor', '--dead-letters']);
+    expect(shown.stdout).toMatch(/ {2}meta {2}not_json\n {2}\{"hello":\n/);
+    expect(shown.stderr).toContain('They may hold what people wrote');
+  });
+
+  it('tells what it took for nothing that matters, and receipts that it knows the message of', async () => {
+    const here = await listening();
+    const at = Date.now();
+    const item = { sender: { id: personId(0) }, recipient: { id: PAGE }, timestamp: at };
+    const edit = { ...item, message_edit: { mid: `m_${at}`, text: 'hallo', num_edit: 1 } };
+    const body = JSON.stringify({ object: 'page', entry: [{ id: PAGE, time: at, messaging: [edit] }] });
+    expect(await toMeta(here.url, body)).toBe(200);
+    const { message: told, counts } = await here.line('heard');
+    const [kind] = Object.keys(counts as object);
+    expect(told).toMatch(/^Heard: 1 \w+ \(changes nothing\)\.$/);
+    expect(await metric(here.url, `pagecast_ignored_total{kind="${String(kind).split(' ')[0]}"}`)).toBe('1');
   });
 
   it('is unwell when nothing can be kept, and has it come again', async () => {
@@ -345,7 +295,9 @@ describe('while it runs', () => {
     expect(await toMeta(here.url, message(personId(0), 'hi'))).toBe(503);
     expect(await health()).toBe(503);
     expect(await metric(here.url, 'pagecast_callbacks_total{service="meta",result="overloaded"}')).toBe('1');
-    expect((await here.line('failed')).message).toContain('store: ');
+    expect((await here.line('not_kept')).message).toMatch(
+      /^Could not be kept, so it was answered with 503 and is sent again: STORE_/,
+    );
   });
 });
 
@@ -379,17 +331,19 @@ describe('POST /flows/NAME', () => {
     await workspace.write('flows/shipped.yaml', `${SHIPPED}limits: { oncePer: 7d }\n`);
     await workspace.write('flows/hours.yaml', HOURS);
     await workspace.write('flows/faulty.yaml', SHIPPED.replace('order_shipped', 'order_update'));
+    await workspace.write('flows/broken.yaml', 'type: nothing\n');
     await inside(workspace, ['optout', 'add', personId(7), '--account', 'acme'], SECRETS);
     const here = await listening();
     expect((await call(here.url, 'shipped', order)).status).toBe(202);
-    const cases: [name: string, body: unknown, status: number, code: string][] = [
+    const cases: [name: string, body: unknown, status: number, code: string, hint?: RegExp][] = [
       ['shipped', order, 409, 'LIMIT'],
-      ['nowhere', order, 404, 'FLOW_UNKNOWN'],
-      ['faulty', order, 404, 'FLOW_UNKNOWN'],
+      ['nowhere', order, 404, 'FLOW_UNKNOWN', /These can be called: shipped/],
+      ['faulty', order, 404, 'FLOW_UNKNOWN', /pagecast flow check faulty/],
+      ['broken', order, 404, 'FLOW_UNKNOWN', /pagecast flow check broken/],
       ['hours', order, 422, 'USAGE'],
       ['shipped', { ...order, to: personId(7) }, 403, 'OPTED_OUT'],
       ['shipped', { ...order, to: '+4915112345678' }, 422, 'CHANNEL_MISMATCH'],
-      ['shipped', { ...order, values: { name: 'Ann' } }, 422, 'USAGE'],
+      ['shipped', { ...order, values: { name: 'Ann' } }, 422, 'VARIABLE_MISSING', /^$/],
       ['shipped', { ...order, values: { ...order.values, colour: 'red' } }, 422, 'VARIABLE_UNKNOWN'],
       ['shipped', { ...order, owner: 'alice' }, 422, 'USAGE'],
       ['shipped', { ...order, values: { order_no: 7 } }, 400, 'USAGE'],
@@ -397,9 +351,12 @@ describe('POST /flows/NAME', () => {
       ['shipped', { to: 7642925849053947 }, 400, 'USAGE'],
       ['shipped', [], 400, 'USAGE'],
     ];
-    for (const [name, body, status, code] of cases) {
+    for (const [name, body, status, code, hint = /^/] of cases) {
       const refused = await call(here.url, name, body);
-      expect([name, body, refused.status, refused.body]).toMatchObject([name, body, status, { error: { code } }]);
+      expect([name, body, refused.status, refused.body]).toMatchObject([
+        ...[name, body, status],
+        { error: { code, hint: expect.stringMatching(hint) as string } },
+      ]);
       expect(JSON.stringify(refused.body)).not.toContain(personId(7));
     }
     expect(await call(here.url, 'shipped', order, 'guessed')).toMatchObject({ status: 401 });

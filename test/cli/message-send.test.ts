@@ -66,12 +66,13 @@ describe('message send', () => {
     ['a template of another channel', INSIDE, ['--template', 'story_thanks', '--lang', 'en_US'], 6, 'POLICY_FORBIDS'],
     ['both text and template', INSIDE, ['--text', 'Hello', ...ORDER], 2, 'USAGE'],
     ['neither', INSIDE, [], 2, 'USAGE'],
-    ['an empty text', INSIDE, ['--text', ' '], 2, 'ANSWER_NEEDED'],
+    ['an empty text', INSIDE, ['--text', ' '], 2, 'ANSWER_NEEDED', '--text is empty.'],
     ['a variable that is missing', INSIDE, ['--template', 'order_update', '--lang', 'en_US'], 2, 'USAGE'],
     ['a variable that there is not', INSIDE, [...ORDER, '--var', 'x=1'], 2, 'VARIABLE_UNKNOWN'],
-  ])('refuses %s', async (_, to, args, status, code) => {
+  ])('refuses %s', async (_, to, args, status, code, says = '') => {
     const result = await send(to, ...args);
     expect([result.status, result.error?.code]).toEqual([status, code]);
+    expect(result.error?.message).toContain(says);
   });
 
   it.each([

@@ -39,6 +39,8 @@ describe('optout add and remove', () => {
 
     const again = await optout('add', personId(0), personId(2));
     expect(again.stdout).toBe('2 people have opted out of sandbox; 1 of them had already.\n');
+    const known = await optout('add', personId(2));
+    expect(known.stdout).toBe('This person had opted out of sandbox before; nothing was changed.\n');
 
     const removed = await optout('remove', personId(0), personId(4));
     expect(removed.stdout).toBe('2 people may be written to by sandbox again; 1 of them had not opted out.\n');
@@ -65,11 +67,18 @@ describe('optout add and remove', () => {
     expect(await out()).toEqual([personId(0)]);
     await optout('remove', personId(0));
     expect(await out()).toEqual([]);
+    const again = await optout('remove', personId(0), personId(1));
+    expect(again.stdout).toBe('All 2 people could be written to by sandbox before; nothing was changed.\n');
   });
 
   it.each([
     ['a phone number', ['+4915112345678'], 'CHANNEL_DIFFERS', /ID 1 \(…5678\) is no user ID/],
-    ['what is no id, after one that is', [personId(0), 'Ann'], 'CHANNEL_DIFFERS', /ID 2/],
+    [
+      'what is no id, after one that is',
+      [personId(0), 'Ann'],
+      'USAGE',
+      /^ID 2 \(…Ann\) is no user ID; nothing was changed\.$/,
+    ],
     ['an account that is not there', [personId(0), '--account', 'acme'], 'ACCOUNT_UNKNOWN', /acme/],
   ])('refuses %s, and changes nothing', async (_, args, code, says) => {
     const { status, error } = await optout('add', ...args, '--json');
@@ -128,6 +137,18 @@ describe('optout import', () => {
     expect((await optout('import', 'list.txt', '--json')).json).toMatchObject({ people: 2, changed: 1 });
     const [first] = (await optout<Person[]>('list', '--json')).json;
     expect(first).toMatchObject({ userId: personId(0), since: '2026-01-01T00:00:00.000Z' });
+  });
+
+  it('refuses a folder by its name', async () => {
+    const { status, error } = await optout('import', '.', '--json');
+    expect([status, error]).toMatchObject([
+      2,
+      {
+        code: 'FILE_UNREADABLE',
+        message: `${workspace.path('.')} cannot be read (EISDIR).`,
+        hint: expect.stringContaining('folder') as string,
+      },
+    ]);
   });
 
   it('refuses a file that names nobody', async () => {

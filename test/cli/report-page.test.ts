@@ -43,6 +43,7 @@ function sample(change: Partial<CampaignReport> = {}, source = 'people.xlsx'): C
       timing: { sendAt: NOW, expiresAt: NOW + HOUR, zone: 'Europe/Berlin' },
       mode: 'bulk',
       flow: null,
+      quiet: null,
       outside: null,
       key: null,
       occurrence: null,

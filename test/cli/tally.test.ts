@@ -8,17 +8,33 @@ import { NOW } from '../support/fixtures.js';
 const SEEN: TallyKind = { event: 'seen', level: 'info', text: (counts) => `Seen: ${countsText(counts)}.` };
 const LOST: TallyKind = { event: 'lost', level: 'warn', text: (counts) => `Lost: ${countsText(counts)}.` };
 
-function tally() {
+function tally(gatherMs?: number) {
   const clock = new FakeClock(NOW);
   const told: string[] = [];
   const log: Log = {
     info: (event, text) => void told.push(`${event} ${text}`),
     warn: (event, text) => void told.push(`${event}! ${text}`),
   };
-  return { clock, told, tally: new Tally(log, clock) };
+  return { clock, told, tally: new Tally(log, clock, gatherMs) };
 }
 
 describe('a tally', () => {
+  it('waits a little after the first, where that is asked for', async () => {
+    const { clock, told, tally: here } = tally(1000);
+    here.add(SEEN, { dog: 0 });
+    here.add(LOST, { key: 1 });
+    await clock.sleep(900);
+    here.add(LOST, { key: 1 });
+    here.add(SEEN, { cat: 1 });
+    expect(told).toEqual([]);
+    await clock.sleep(100);
+    here.tell();
+    expect(told.splice(0)).toEqual(['lost! Lost: 2 key.']);
+    await clock.sleep(900);
+    here.tell();
+    expect(told).toEqual(['seen Seen: 1 cat.']);
+  });
+
   it('tells at once what is new, and what follows together, most first', async () => {
     const { clock, told, tally: here } = tally();
     here.add(SEEN, { cat: 1, dog: 0 });

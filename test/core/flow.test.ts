@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  answering,
   checkFlow,
   DEFAULT_AUTOMATION,
+  flowFor,
   FLOW_TYPES,
   flowTemplates,
   listensOn,
@@ -496,7 +496,7 @@ describe('listensOn', () => {
   });
 });
 
-describe('answering', () => {
+describe('flowFor', () => {
   const waiting = (name: string, trigger: Trigger): Flow => ({ ...FLOW, name, trigger });
   const FLOWS = [
     waiting('a_opener', { on: 'opener', openers: ['message', 'comment', 'button'] }),
@@ -519,10 +519,13 @@ describe('answering', () => {
     ['a keyword among others', { text: 'hours please' }, false, 'a_opener'],
     ['a word in public', { opener: 'comment', text: 'hours' }, false, 'a_opener'],
     ['an opener that none waits for', { opener: 'reaction' }, false, null],
-    ['a first one that none waits for', { opener: 'reaction' }, true, 'b_first'],
+    ['a reaction of somebody who has written nothing', { opener: 'reaction' }, true, null],
+    ['a comment of somebody who has written nothing', { opener: 'comment', text: 'hello' }, true, 'a_opener'],
+    ['a first tap', { opener: 'button', payload: 'other' }, true, 'b_first'],
+    ['a first message from an ad', { opener: 'ad', text: 'hello' }, true, 'b_first'],
     ['nothing written', { opener: 'm_me', text: '' }, false, null],
   ])('%s', (_, event, isFirst, flow) => {
-    expect(answering(FLOWS, { ...message, ...event }, isFirst)?.name ?? null).toBe(flow);
+    expect(flowFor(FLOWS, { ...message, ...event }, isFirst)?.name ?? null).toBe(flow);
   });
 
   it('does not depend on the order of the flows', () => {
@@ -534,7 +537,7 @@ describe('answering', () => {
     const orders = fc.shuffledSubarray(FLOWS, { minLength: FLOWS.length });
     fc.assert(
       fc.property(orders, events, fc.boolean(), (flows, event, isFirst) => {
-        expect(answering(flows, event, isFirst)).toBe(answering(FLOWS, event, isFirst));
+        expect(flowFor(flows, event, isFirst)).toBe(flowFor(FLOWS, event, isFirst));
       }),
     );
   });
@@ -554,10 +557,11 @@ describe('flowTemplates', () => {
 
 describe('withDisclosure', () => {
   const SENTENCE = "I'm the bot of Acme.";
+  const SHORT = { channel: 'messenger', values: ['Ann'] } as const;
   const greeting = template('t', { body: 'Hi {{name}}', variables: [{ name: 'name', example: 'Ann' }] });
 
   it('adds the sentence as a paragraph of its own', () => {
-    expect(withDisclosure(greeting, SENTENCE)).toEqual({ ...greeting, body: `Hi {{name}}\n\n${SENTENCE}` });
+    expect(withDisclosure(greeting, SENTENCE, SHORT)).toEqual({ ...greeting, body: `Hi {{name}}\n\n${SENTENCE}` });
   });
 
   it.each<[what: string, template: Template]>([
@@ -568,15 +572,20 @@ describe('withDisclosure', () => {
       'a long text above buttons',
       { ...greeting, body: 'x'.repeat(630), buttons: [{ type: 'postback', title: 'A', payload: 'A' }] },
     ],
-    ['a long text on its tightest channel', { ...greeting, body: 'x'.repeat(990) }],
+    ['a long text', { ...greeting, body: 'x'.repeat(1990) }],
   ])('has no place in %s', (_, one) => {
-    expect(withDisclosure(one, SENTENCE)).toBeNull();
+    expect(withDisclosure(one, SENTENCE, SHORT)).toBeNull();
   });
 
-  it('goes by the channel and the values where they are known', () => {
-    const long = { channel: 'messenger', values: ['x'.repeat(1980)] } as const;
-    expect(withDisclosure(greeting, SENTENCE, long)).toBeNull();
-    expect(withDisclosure(greeting, SENTENCE, { ...long, values: ['x'.repeat(1900)] })).not.toBeNull();
-    expect(withDisclosure({ ...greeting, body: 'x'.repeat(990) }, SENTENCE, { ...long, values: [] })).not.toBeNull();
+  it('goes by the values and the channel', () => {
+    const valued = (length: number): { channel: 'messenger'; values: string[] } => ({
+      channel: 'messenger',
+      values: ['x'.repeat(length)],
+    });
+    expect(withDisclosure(greeting, SENTENCE, valued(1980))).toBeNull();
+    expect(withDisclosure(greeting, SENTENCE, valued(1900))).not.toBeNull();
+    const long = { ...greeting, body: 'x'.repeat(990) };
+    expect(withDisclosure(long, SENTENCE, { channel: 'messenger', values: [] })).not.toBeNull();
+    expect(withDisclosure(long, SENTENCE, { channel: 'instagram', values: [] })).toBeNull();
   });
 });

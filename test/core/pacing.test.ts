@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Pacer, type Handover } from '../../src/core/pacing.js';
+import { Pacer, Paces, type Handover } from '../../src/core/pacing.js';
 import { mostWithin } from '../support/fake-provider.js';
 import { fixedRandom, NOW } from '../support/fixtures.js';
 
@@ -225,7 +225,16 @@ describe('Pacer', () => {
     pacer.leave(NOW);
     expect(pacer.available(NOW, 64)).toBe(64);
     expect(pacer.nextAt()).toBeLessThanOrEqual(NOW);
+  });
+
+  it('counts nothing without a limit, so nobody after it knows how many left in the last second', () => {
+    const pacer = new Pacer(Infinity, NOW);
     expect(pacer.handover(NOW)).toEqual({ freeAt: NOW, taken: 0 });
+    const ticket = pacer.leave(NOW);
+    expect(pacer.handover(NOW + 5000)).toEqual({ freeAt: NOW + 5000 + 1254, taken: Infinity });
+    pacer.answered(ticket, NOW + 80);
+    expect(pacer.handover(NOW + 100)).toEqual({ freeAt: NOW + 1084, taken: Infinity });
+    expect(pacer.handover(NOW + 1084)).toEqual({ freeAt: NOW + 1084, taken: 0 });
   });
 
   it('asks nothing of the next owner when nothing was sent', () => {
@@ -240,5 +249,181 @@ describe('Pacer', () => {
     const whole = pacer.nextAt();
     pacer.answered(pacer.leave(NOW), NOW);
     expect(pacer.nextAt() - whole).toBeCloseTo(1000 / 35, 2);
+  });
+});
+
+describe('Paces', () => {
+  interface Sent {
+    pace: number;
+    left: number;
+    arrived: number;
+  }
+
+  /** Sends in turn, as single messages and rows are sent: whichever pace has a turn first, and its messages in order. */
+  function sendAll(
+    paces: Paces,
+    start: number,
+    messages: readonly { pace: number; trip: Trip }[],
+  ): { sent: Sent[]; end: number } {
+    const sent: Sent[] = [];
+    const waiting = [...messages];
+    let events: { at: number; tell: () => void }[] = [];
+    let now = start;
+    while (waiting.length > 0) {
+      // Those further back are not seen yet, so their paces come into play one after the other.
+      const seen = waiting.slice(0, 8);
+      for (const { pace } of seen) paces.add(pace, now);
+      for (const { tell } of events.filter((one) => one.at <= now).sort((a, b) => a.at - b.at)) tell();
+      events = events.filter((one) => one.at > now);
+      const next = seen.find(({ pace }) => paces.available(pace, now, 1, 1) > 0);
+      if (next === undefined) {
+        const turns = seen.map(({ pace }) => Math.ceil(paces.nextAt(pace, 1)));
+        now = Math.max(now + 1, Math.min(...turns, ...events.map((one) => one.at)));
+        continue;
+      }
+      waiting.splice(waiting.indexOf(next), 1);
+      const { late, connecting, heldUp, answerHeldUp } = next.trip;
+      const turn = paces.leave(next.pace, now);
+      const wire = now + connecting;
+      const answer = wire + 2 * USUAL_MS + heldUp + answerHeldUp;
+      sent.push({ pace: next.pace, left: now, arrived: wire + USUAL_MS + heldUp });
+      if (connecting === 0) paces.onWire(turn, wire);
+      else events.push({ at: wire, tell: () => paces.onWire(turn, wire) });
+      events.push({ at: answer, tell: () => paces.answered(turn, answer) });
+      now += late;
+    }
+    for (const { tell } of events.sort((a, b) => a.at - b.at)) tell();
+    return { sent, end: Math.max(now, ...events.map((one) => one.at)) };
+  }
+
+  function expectPacesKept(sent: readonly Sent[], paces: readonly number[]): void {
+    for (const most of paces) {
+      const upTo = sent.filter(({ pace }) => pace <= most).map(({ arrived }) => arrived);
+      expect(mostWithin(upTo, 1000)).toBeLessThanOrEqual(most);
+    }
+  }
+
+  const CHOICE = [3, 10, 20, 35];
+  /** Most at the greatest pace: a slow one among them takes long enough for all others to catch up. */
+  const message = fc.record({
+    pace: fc.oneof({ weight: 9, arbitrary: fc.constant(35) }, fc.constantFrom(...CHOICE)),
+    trip: fc.oneof({ weight: 4, arbitrary: fc.constant(onTime) }, trip),
+  });
+  const mixed = (most: number) =>
+    fc.array(message, { minLength: 1, maxLength: most }).map(([first, ...others]) => {
+      return [{ pace: first!.pace, trip: onTime }, first!, ...others];
+    });
+  const owner = fc.record({
+    gap: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 1500 })),
+    sends: fc.oneof(fc.constant([]), mixed(60)),
+    dies: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, fc.constant(true)),
+  });
+
+  it('let no second hold more messages up to any pace than that pace, whoever comes when', () => {
+    fc.assert(
+      fc.property(fc.array(owner, { minLength: 1, maxLength: 6 }), (owners) => {
+        let now = NOW;
+        let before: Handover = { freeAt: -Infinity, taken: 0 };
+        const all: Sent[] = [];
+        for (const { gap, sends, dies } of owners) {
+          now += gap;
+          const paces = new Paces(before);
+          const { sent, end } = sendAll(paces, now, sends);
+          all.push(...sent);
+          now = end;
+          before = dies ? { freeAt: now + 1250, taken: Infinity } : paces.handover(now);
+        }
+        expectPacesKept(all, CHOICE);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  const burst = (pace: number, count: number) => Array.from({ length: count }, () => ({ pace, trip: onTime }));
+
+  it.each([
+    ['a slow campaign', 1 / 60, 35],
+    ['audio', 10, 35],
+    ['a limited pace', 35, Infinity],
+  ])('do not hold messages up for %s', (_, slow, fast) => {
+    const paces = new Paces();
+    sendAll(paces, NOW, burst(slow, 1));
+    const { sent } = sendAll(paces, NOW + 1, burst(fast, 30));
+    expect(sent.at(-1)!.left - NOW).toBeLessThanOrEqual(1000);
+  });
+
+  it.each([
+    ['a greater one comes into play', [10, 35]],
+    ['a smaller one does', [35, 10]],
+    ['one between them does', [10, 35, 20]],
+  ])('keep what has left, and what is under way, when %s', (_, order) => {
+    const paces = new Paces();
+    const all: Sent[] = [];
+    let now = NOW;
+    for (const pace of order) {
+      const slowly = burst(pace, pace).map((one) => ({ ...one, trip: { ...onTime, connecting: 300 } }));
+      const { sent } = sendAll(paces, now, slowly);
+      all.push(...sent);
+      now = sent.at(-1)!.left;
+    }
+    expectPacesKept(all, order);
+  });
+
+  it('know of a message that is not on the wire yet when a greater pace comes into play', () => {
+    const paces = new Paces();
+    paces.add(1, NOW);
+    const slow = paces.leave(1, NOW);
+    paces.add(2, NOW + 10);
+    paces.answered(paces.leave(2, NOW + 10), NOW + 10);
+    expect(paces.nextAt(2)).toBe(Infinity);
+    expect(paces.isHeldUp).toBe(true);
+    paces.onWire(slow, NOW + 5000);
+    expect(paces.nextAt(2)).toBeGreaterThan(NOW + 6000);
+    expect(paces.isHeldUp).toBe(false);
+  });
+
+  it('hand on what left at any pace, and what was handed to them', () => {
+    const before = { freeAt: NOW + 900, taken: 4 };
+    expect(new Paces(before).handover(NOW)).toEqual(before);
+    expect(new Paces(before).handover(NOW + 900)).toEqual({ freeAt: NOW + 900, taken: 0 });
+    const paces = new Paces(before);
+    for (const pace of [10, 35]) {
+      paces.add(pace, NOW);
+      paces.answered(paces.leave(pace, NOW), NOW);
+    }
+    expect(paces.handover(NOW)).toEqual({ freeAt: NOW + 1004, taken: 6 });
+    expect(paces.greatest).toBe(35);
+  });
+
+  it('hand on that nobody knows how many left, when one of them has no limit', () => {
+    const paces = new Paces();
+    paces.add(35, NOW);
+    const turn = paces.leave(35, NOW);
+    paces.add(Infinity, NOW);
+    expect(paces.handover(NOW)).toMatchObject({ taken: Infinity });
+    paces.answered(turn, NOW + 100);
+    expect(paces.handover(NOW + 100)).toEqual({ freeAt: NOW + 1254, taken: Infinity });
+    const { sent } = sendAll(new Paces(paces.handover(NOW + 100)), NOW + 100, burst(35, 3));
+    expect(sent[0]!.left).toBeGreaterThanOrEqual(NOW + 1100);
+  });
+
+  it('all slow down, also those that come into play later', () => {
+    const paces = new Paces();
+    paces.add(10, NOW);
+    paces.slowTo(0.1);
+    paces.add(35, NOW);
+    paces.answered(paces.leave(10, NOW), NOW);
+    expect(paces.nextAt(10)).toBe(NOW + 1000);
+    expect(paces.nextAt(35)).toBeCloseTo(NOW + 10_000 / 35, 3);
+  });
+
+  it('let a single message leave while a batch gathers its turns, at whatever pace', () => {
+    const paces = new Paces();
+    paces.add(20, NOW, 10);
+    paces.add(35, NOW);
+    expect([paces.available(20, NOW, 10), paces.available(35, NOW, 9, 1), paces.available(20, NOW, 9, 1)]).toEqual([
+      0, 1, 1,
+    ]);
+    expect(paces.available(20, NOW + 450, 10)).toBe(10);
   });
 });

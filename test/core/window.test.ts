@@ -6,6 +6,7 @@ import {
   DEFAULT_WINDOW,
   enabledOpeners,
   Forecast,
+  isWritten,
   OPENERS,
   windowState,
   type WindowSettings,
@@ -57,6 +58,12 @@ describe('windowState', () => {
     expect(windowState(at(NOW + CLOCK_SKEW_MS), NOW, exact)).toBe('open');
     expect(windowState(at(NOW + CLOCK_SKEW_MS + 1), NOW, exact)).toBe('unknown');
     expect(windowState(at(NOW + 365 * 24 * HOUR), NOW, exact)).toBe('unknown');
+  });
+});
+
+describe('isWritten', () => {
+  it('is what people say to the account itself', () => {
+    expect(OPENERS.filter(isWritten)).toEqual(['message', 'button', 'ad']);
   });
 });
 

@@ -27,6 +27,17 @@ function read(body: unknown): { events: (MetaEvent & { accountId: string })[]; i
   };
 }
 
+/** The same item of an Instagram account; null for what is no item of `messaging` of a Page. */
+function onInstagram(body: unknown): unknown {
+  const of = body as { object?: unknown; entry?: { messaging?: unknown; standby?: unknown }[] } | null;
+  const [entry] = of?.object === 'page' ? (of.entry ?? []) : [];
+  return (entry?.messaging ?? entry?.standby) === undefined ? null : { ...of, object: 'instagram' };
+}
+
+const ATTACHMENTS = [
+  ...['image', 'audio', 'video', 'file', 'sticker', 'reel', 'ig_reel', 'post', 'ig_post'],
+  ...['appointment_booking', 'fallback', 'story_mention'],
+];
 const post = { from: { id: USER }, verb: 'add', post_id: '1_2', created_time: Math.floor(AT / 1000) };
 const SECONDS = Math.floor(AT / 1000) * 1000;
 /** The id of an event that has none of its own, but for what it was done to. */
@@ -50,15 +61,28 @@ describe('events that open the window', () => {
     ],
     ['text that is none', messaging({ message: { mid: 'm', text: ['x'] } }), 'message', { id: 'm' }],
     ['empty text', messaging({ message: { mid: 'm', text: '' } }), 'message', { id: 'm' }],
-    [
-      'attachment',
-      messaging({ message: { mid: 'm', attachments: [{ type: 'image', payload: { url: 'u' } }] } }),
+    ...ATTACHMENTS.map((type): [string, unknown, string, object] => [
+      type,
+      messaging({ message: { mid: 'm', attachments: [{ type, payload: { url: 'u' } }] } }),
       'message',
       { id: 'm' },
+    ]),
+    [
+      'reply with a picture',
+      messaging({
+        message: {
+          mid: 'm',
+          text: 'x',
+          reply_to: { mid: 'm_0', is_self_reply: false },
+          attachments: [{ type: 'image' }],
+        },
+      }),
+      'message',
+      { id: 'm', text: 'x' },
     ],
     [
       'story reply',
-      messaging({ message: { mid: 'm', text: 'x', reply_to: { story: { id: '1' } } } }, 'instagram'),
+      messaging({ message: { mid: 'm', text: 'x', reply_to: { story: { id: '1', url: 'u' } } } }),
       'message',
       { id: 'm', text: 'x' },
     ],
@@ -71,7 +95,13 @@ describe('events that open the window', () => {
     ['message with a strange referral', messaging({ message: { mid: 'm', referral: 'x' } }), 'message', { id: 'm' }],
     [
       'message after an ad',
-      messaging({ message: { mid: 'm', text: 'x', referral: { source: 'ADS', ad_id: '1', ref: 'r' } } }),
+      messaging({
+        message: {
+          mid: 'm',
+          text: 'x',
+          referral: { source: 'ADS', type: 'OPEN_THREAD', ad_id: '1', ref: 'r', ads_context_data: { ad_title: 'A' } },
+        },
+      }),
       'ad',
       { id: 'm', text: 'x' },
     ],
@@ -96,7 +126,7 @@ describe('events that open the window', () => {
     ],
     [
       'postback of a new thread',
-      messaging({ postback: { payload: 'GO', mid: 'm', referral: { source: 'SHORTLINK', ref: 'r' } } }),
+      messaging({ postback: { payload: 'GO', mid: 'm', referral: { source: 'SHORTLINK', ref: 'r', ad_id: '1' } } }),
       'button',
       { id: 'm', payload: 'GO' },
     ],
@@ -107,12 +137,6 @@ describe('events that open the window', () => {
       { id: `${MADE('m_me')}r`, payload: 'r' },
     ],
     [
-      'ig.me link',
-      messaging({ referral: { ref: 'r', source: 'SHORTLINK', type: 'OPEN_THREAD' } }, 'instagram'),
-      'ig_me',
-      { id: `${MADE('ig_me')}r`, payload: 'r' },
-    ],
-    [
       'ig.me link by its own name',
       messaging({ referral: { source: 'IGME-SOURCE-LINK' } }, 'instagram'),
       'ig_me',
@@ -120,7 +144,7 @@ describe('events that open the window', () => {
     ],
     [
       'reaction',
-      messaging({ reaction: { reaction: 'love', action: 'react', mid: 'm' } }),
+      messaging({ reaction: { reaction: 'love', emoji: '❤', action: 'react', mid: 'm' } }),
       'reaction',
       { id: 'reaction:m' },
     ],
@@ -191,10 +215,21 @@ describe('events that open the window', () => {
       SECONDS,
     ],
   ])('%s', (_, body, opener, said, openedAt = AT) => {
-    expect(read(body)).toEqual({
-      events: [{ kind: 'opener', accountId: PAGE, userId: USER, openedAt, opener, text: null, payload: null, ...said }],
-      ignored: {},
-    });
+    const event = {
+      kind: 'opener',
+      accountId: PAGE,
+      userId: USER,
+      openedAt,
+      opener,
+      text: null,
+      payload: null,
+      ...said,
+    };
+    expect(read(body)).toEqual({ events: [event], ignored: {} });
+    const there = onInstagram(body);
+    // Only links have another name there.
+    const same: unknown = JSON.parse(JSON.stringify(event).replaceAll('m_me', 'ig_me'));
+    if (there !== null) expect(read(there)).toEqual({ events: [same], ignored: {} });
   });
 
   it('has ids of bounded length, also where they are made', () => {
@@ -212,7 +247,7 @@ describe('events that do not', () => {
     ],
     ['echo that does not say so', messaging({ sender: { id: PAGE }, message: { text: 'x' } }), 'echo'],
     ['echo of another sender', messaging({ message: { is_echo: true } }), 'echo'],
-    ['unsent message', messaging({ message: { mid: 'm', is_deleted: true } }, 'instagram'), 'deleted'],
+    ['unsent message', messaging({ message: { mid: 'm', is_deleted: true } }), 'deleted'],
     ['edit', messaging({ message_edit: { mid: 'm', text: 'x', num_edit: 1 } }), 'edit'],
     [
       'click on an ad',
@@ -233,13 +268,45 @@ describe('events that do not', () => {
     ['delivery with a strange list', messaging({ delivery: { mids: 'm' } }), 'delivery'],
     ['read by the account', messaging({ sender: { id: PAGE }, read: { watermark: AT } }), 'own_activity'],
     ['read up to no time', messaging({ read: { watermark: 'now' } }), 'read'],
-    ['marketing opt-in', messaging({ optin: { type: 'notification_messages' } }), 'optin'],
+    [
+      'marketing opt-in',
+      messaging({
+        optin: {
+          type: 'notification_messages',
+          payload: 'P',
+          notification_messages_token: '123',
+          notification_messages_timezone: 'America/New_York',
+          token_expiry_timestamp: AT + 1,
+          user_token_status: 'NOT_REFRESHED',
+          title: 'News',
+        },
+      }),
+      'optin',
+    ],
+    // It is about one topic, and may come after a word that was about everything.
+    [
+      'marketing resumed',
+      messaging({ optin: { type: 'notification_messages', notification_messages_status: 'RESUME NOTIFICATIONS' } }),
+      'optin',
+    ],
     ['opt-in of a strange status', messaging({ optin: { notification_messages_status: ['STOP'] } }), 'optin'],
     ['opt-in of another status', messaging({ optin: { notification_messages_status: 'STOPPED' } }), 'optin'],
     ['opt-out of nobody', messaging({ sender: {}, optin: { notification_messages_status: 'STOP' } }), 'no_user'],
-    ['opt-out event without a known shape', messaging({ optout: { any: 1 } }), 'unknown'],
+    ['opt-out of no known shape', messaging({ optout: { any: 1 } }), 'opt_out'],
+    ['opt-out by another name', messaging({ opt_out: true }), 'opt_out'],
+    ['opt-outs by the name of their field', messaging({ messaging_optouts: [{}] }, 'page', 'standby'), 'opt_out'],
+    ['opt-out as a change', changed('messaging_optouts', { any: 1 }), 'opt_out'],
+    ['opt-out of a person as a change', changed('messaging_optouts', { sender: { id: USER }, any: 1 }), 'opt_out'],
+    ['opt-out as a change of another name', changed('optout', {}, 'instagram'), 'opt_out'],
+    [
+      'opt-outs as a list of their own',
+      { object: 'page', entry: [{ id: PAGE, time: AT, messaging_optouts: [{ sender: { id: USER } }] }] },
+      'opt_out',
+    ],
+    ['something about options', messaging({ options: {}, optional_outs: {}, coopt_out: {} }), 'unknown'],
+    ['a policy action', messaging({ 'policy-enforcement': { action: 'block' } }), 'unknown'],
     ['plugin opt-in', messaging({ sender: undefined, optin: { ref: 'r', user_ref: 'u' } }), 'optin'],
-    ['handover', messaging({ pass_thread_control: {} }), 'handover'],
+    ['handover', messaging({ pass_thread_control: { new_owner_app_id: '1' } }), 'handover'],
     ['something new', messaging({ hologram: {} }), 'unknown'],
     ['something with a name from Object', messaging({ toString: 1 }), 'unknown'],
     ['no user', messaging({ sender: { user_ref: 'x' }, postback: {} }), 'no_user'],
@@ -272,6 +339,8 @@ describe('events that do not', () => {
     ['text', 'x', 'malformed'],
   ])('%s', (_, body, kind) => {
     expect(read(body)).toEqual({ events: [], ignored: { [kind]: 1 } });
+    const there = onInstagram(body);
+    if (there !== null) expect(read(there)).toEqual({ events: [], ignored: { [kind]: 1 } });
   });
 });
 
@@ -395,17 +464,16 @@ describe('receipts', () => {
   });
 });
 
-describe('notifications', () => {
-  it.each([
-    ['STOP NOTIFICATIONS', true],
-    ['stop notifications', true],
-    ['RESUME NOTIFICATIONS', false],
-  ])('%s', (status, out) => {
-    const body = messaging({ optin: { type: 'notification_messages', notification_messages_status: status } });
-    expect(read(body)).toEqual({
-      events: [{ kind: 'optin', accountId: PAGE, userId: USER, at: AT, out }],
-      ignored: {},
-    });
+describe('notifications that somebody stops', () => {
+  const optin = { type: 'notification_messages', notification_messages_status: 'STOP NOTIFICATIONS' };
+
+  it.each<[what: string, body: unknown]>([
+    ['on Messenger', messaging({ optin })],
+    ['on Instagram', messaging({ optin }, 'instagram')],
+    ['in small letters', messaging({ optin: { ...optin, notification_messages_status: 'stop notifications' } })],
+    ['as a change', changed('messaging_optouts', { sender: { id: USER }, timestamp: AT, optin })],
+  ])('%s', (_, body) => {
+    expect(read(body)).toEqual({ events: [{ kind: 'opt_out', accountId: PAGE, userId: USER, at: AT }], ignored: {} });
   });
 });
 

@@ -134,6 +134,11 @@ function event(index: number, text = 'hello'): string {
   return JSON.stringify({ object: 'page', entry: [{ id: '102938475601928', time: NOW, messaging: [message] }] });
 }
 
+/** What programs that call flows are told. */
+function said(code: string): unknown {
+  return { code, message: expect.stringMatching(/\w.*\.$/) as string, hint: expect.any(String) as string };
+}
+
 /** Resolves when somebody says so. */
 function gate(): { opened: Promise<void>; open: () => void } {
   let open = (): void => undefined;
@@ -471,7 +476,10 @@ describe('what is not configured', () => {
       authorization: `Bearer ${FLOW_TOKEN}`,
       'x-twilio-signature': `${'A'.repeat(27)}=`,
     };
-    expect(await post(path, headers, '{}')).toMatchObject({ status: 404, text: '{"error":"not_configured"}' });
+    const answer = await post(path, headers, '{}');
+    expect(answer.status).toBe(404);
+    const { error } = JSON.parse(answer.text) as { error: unknown };
+    expect(error).toEqual(service === 'flow' ? said('NOT_CONFIGURED') : 'not_configured');
     expect(counts).toEqual({ [`${service} refused`]: 1 });
   });
 });
@@ -487,19 +495,32 @@ describe('calls of flows', () => {
     expect(counts).toEqual({ 'flow accepted': 1 });
   });
 
-  it.each<[what: string, headers: Headers, body: string, status: number, text: string, result: string]>([
-    ['no token', {}, '{}', 401, '{"error":"unsigned"}', 'unsigned'],
-    ['another token', { authorization: `Bearer ${SECRET}` }, '{}', 401, '{"error":"forged"}', 'forged'],
-    ['a longer token', { authorization: `${bearer.authorization}0` }, '{}', 401, '{"error":"forged"}', 'forged'],
-    ['a password', { authorization: 'Basic eDp5' }, '{}', 401, '{"error":"unsigned"}', 'unsigned'],
-    ['an empty token', { authorization: 'Bearer ' }, '{}', 401, '{"error":"unsigned"}', 'unsigned'],
-    ['what is no JSON', bearer, 'to=10001', 400, '{"error":"not_json"}', 'refused'],
-    ['nothing', bearer, '', 400, '{"error":"not_json"}', 'refused'],
-    ['too much', bearer, `"${'x'.repeat(64 * 1024)}"`, 413, '{"error":"too_large"}', 'too_large'],
-  ])('with %s are refused', async (_, headers, body, status, text, result) => {
+  it.each<[what: string, headers: Headers, body: string, status: number, code: string, result: string]>([
+    ['no token', {}, '{}', 401, 'UNAUTHORIZED', 'unsigned'],
+    ['another token', { authorization: `Bearer ${SECRET}` }, '{}', 401, 'UNAUTHORIZED', 'forged'],
+    ['a longer token', { authorization: `${bearer.authorization}0` }, '{}', 401, 'UNAUTHORIZED', 'forged'],
+    ['a password', { authorization: 'Basic eDp5' }, '{}', 401, 'UNAUTHORIZED', 'unsigned'],
+    ['an empty token', { authorization: 'Bearer ' }, '{}', 401, 'UNAUTHORIZED', 'unsigned'],
+    ['what is no JSON', bearer, 'to=10001', 400, 'USAGE', 'refused'],
+    ['nothing', bearer, '', 400, 'USAGE', 'refused'],
+    ['a broken type', { ...bearer, 'content-type': ';;x' }, '{}', 400, 'USAGE', 'refused'],
+    ['too much', bearer, `"${'x'.repeat(64 * 1024)}"`, 413, 'TOO_LARGE', 'too_large'],
+  ])('with %s are refused', async (_, headers, body, status, code, result) => {
     const { post, counts } = await serve({ call: () => Promise.reject(new Error('not to be called')) });
-    expect(await post('/flows/welcome', headers, body)).toMatchObject({ status, text });
+    const answer = await post('/flows/welcome', headers, body);
+    expect(answer.status).toBe(status);
+    expect(JSON.parse(answer.text)).toEqual({ error: said(code) });
     expect(counts).toEqual({ [`flow ${result}`]: 1 });
+  });
+
+  it.each<[what: string, method: 'GET' | 'POST', path: string, status: number, code: string]>([
+    ['by another method', 'GET', '/flows/welcome', 404, 'NOT_FOUND'],
+    ['of no name', 'POST', '/flows/%ff', 400, 'USAGE'],
+  ])('%s are refused in the same words', async (_, method, path, status, code) => {
+    const { ask } = await serve();
+    const answer = await ask(method, path, bearer);
+    expect(answer.status).toBe(status);
+    expect(JSON.parse(answer.text)).toEqual({ error: said(code) });
   });
 
   it('are answered as the flow says, and counted so', async () => {
@@ -512,7 +533,10 @@ describe('calls of flows', () => {
 
   it('that fail say nothing of why', async () => {
     const { post, counts } = await serve({ call: () => Promise.reject(new Error(SECRET)) });
-    expect(await post('/flows/x', bearer, '{}')).toMatchObject({ status: 500, text: '{"error":"failed"}' });
+    const answer = await post('/flows/x', bearer, '{}');
+    expect(answer.status).toBe(500);
+    expect(JSON.parse(answer.text)).toEqual({ error: said('INTERNAL') });
+    expect(answer.text).not.toContain(SECRET);
     expect(counts).toEqual({ 'flow refused': 1 });
   });
 });

@@ -36,6 +36,8 @@ CREATE TABLE "campaigns" (
   outside      TEXT,
   -- The flow whose messages a continuous campaign holds; NULL for those that a person writes.
   flow         TEXT,
+  -- When the messages of a continuous campaign do not leave, as JSON: {hours, then}.
+  quiet        TEXT,
   -- What makes a continuous campaign the one that a single message belongs to, as a hash.
   continuous   TEXT    UNIQUE,
   UNIQUE (recurrence, occurs_at),
@@ -72,6 +74,15 @@ CREATE TABLE echoes (
   at         INTEGER NOT NULL,
   PRIMARY KEY (campaign, seq)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE heard_messages (
+  account TEXT    NOT NULL,
+  id      TEXT    NOT NULL,
+  at      INTEGER NOT NULL,
+  PRIMARY KEY (account, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX heard_messages_by_time ON heard_messages (at);
 
 CREATE TABLE leases (
   account    TEXT    PRIMARY KEY,

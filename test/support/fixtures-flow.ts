@@ -1,6 +1,6 @@
 /** What the tests of hearing, of flows and of listening start from: an account that flows answer from, and what people do. */
 import { hearReceived, type AnswerResult, type HearReport, type HearWorld } from '../../src/app/hear.js';
-import type { Answering } from '../../src/app/flow-message.js';
+import type { FlowConfiguration } from '../../src/app/flow-message.js';
 import { DEFAULT_AUTOMATION, type Flow } from '../../src/core/flow.js';
 import { DEFAULT_OPT_OUT } from '../../src/core/opt-out.js';
 import { senderKey } from '../../src/core/sender.js';
@@ -44,7 +44,7 @@ export function flow(change: Partial<Flow> = {}): Flow {
   };
 }
 
-export function answeringWith(flows: readonly Flow[], change: Partial<Answering> = {}): Answering {
+export function configurationWith(flows: readonly Flow[], change: Partial<FlowConfiguration> = {}): FlowConfiguration {
   return {
     accounts: [account, insta, sms],
     owners: new Map([['alice', sms.name]]),
@@ -82,11 +82,11 @@ export interface HearStage extends HearWorld {
   engine: OpenLedger['engine'];
 }
 
-export function hearStage(answering: Answering, ledger = openLedger()): HearStage {
+export function hearStage(configuration: FlowConfiguration, ledger = openLedger()): HearStage {
   const { store, engine } = ledger;
   // How callbacks are read is another matter: here a body is what was read of it.
   const readDelivery = ({ body }: { body: string }): DeliveryContent => JSON.parse(body) as DeliveryContent;
-  return { ledger, store, engine, clock: new FakeClock(NOW), readDelivery, answering };
+  return { ledger, store, engine, clock: new FakeClock(NOW), readDelivery, configuration };
 }
 
 /** Each of them comes in a delivery of its own. */

@@ -23,6 +23,7 @@ export function continuousCampaign(change: Partial<ContinuousCampaign> = {}): Co
     flow: 'hello',
     template,
     pace: 35,
+    quiet: null,
     ...change,
   };
 }

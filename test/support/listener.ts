@@ -1,13 +1,16 @@
-/** `pagecast listen` as a process of its own, and the ways on which webhooks come to it. */
+/** `pagecast listen` as a process of its own or inside the test's, and the ways on which webhooks come to it. */
 import { createHmac } from 'node:crypto';
 import { chmod, mkdir } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { onTestFinished, vi } from 'vitest';
+import { main } from '../../src/cli/main.js';
+import { openStore, type OpenedStore } from '../../src/stores/open.js';
 import { start, until, type Running, type SandboxProcess } from './process.js';
 import { testWorkspace, type TestWorkspace } from './workspace.js';
 
 /** The app secret of every sandbox here, from which webhooks are signed. */
-const APP_SECRET = 'sandbox-app-secret';
+export const APP_SECRET = 'sandbox-app-secret';
 /** The Page of a sandbox whose seed names none. */
 export const PAGE = '102938475601928';
 
@@ -44,6 +47,89 @@ export async function listener(workspace: TestWorkspace, port = 0): Promise<List
   return { ...running, port: Number(new URL(url).port), webhook: `${url}/webhooks/meta` };
 }
 
+interface LogLine {
+  event: string;
+  level: string;
+  message: string;
+  [field: string]: unknown;
+}
+
+export interface InsideListener {
+  url: string;
+  lines: () => LogLine[];
+  /** The first line of an event, waited for. */
+  line: (event: string) => Promise<LogLine>;
+  /** What was written to stdout and stderr. */
+  written: () => string;
+  /** Has it stop. @returns its status */
+  stop: () => Promise<number>;
+  store: () => Promise<OpenedStore>;
+}
+
+/**
+ * Starts a listener inside the test's own process; it ends with the test. What is written and the environment belong to the
+ * whole process, so no other command may run until it has stopped.
+ */
+export async function listenerInside(
+  workspace: TestWorkspace,
+  env: Record<string, string>,
+  args: readonly string[] = [],
+): Promise<InsideListener> {
+  let stdout = '';
+  let stderr = '';
+  const spies = [
+    vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => Boolean((stdout += String(chunk)))),
+    vi.spyOn(process.stderr, 'write').mockImplementation((chunk) => Boolean((stderr += String(chunk)))),
+  ];
+  const around = { XDG_STATE_HOME: workspace.home, NO_COLOR: '1', GITHUB_ACTIONS: '', ...env };
+  for (const [name, value] of Object.entries(around)) vi.stubEnv(name, value);
+  const restore = (): void => {
+    for (const spy of spies) spy.mockRestore();
+    vi.unstubAllEnvs();
+  };
+  const command = ['node', 'pagecast', 'listen', '--port', '0', '--log-format', 'json', ...args];
+  let hasEnded = false;
+  const ended = main(command, workspace.folder).finally(() => {
+    hasEnded = true;
+    restore();
+  });
+  const lines = (): LogLine[] =>
+    stderr
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as LogLine);
+  const line = async (event: string): Promise<LogLine> => {
+    const found = (): LogLine | undefined => lines().find((one) => one.event === event);
+    await until(event, () => hasEnded || found() !== undefined, 5000);
+    const first = found();
+    if (first === undefined) throw new Error(`it never told of ${event}: ${stderr}`);
+    return first;
+  };
+  const stop = async (): Promise<number> => {
+    if (!hasEnded) process.emit('SIGTERM', 'SIGTERM');
+    return ended;
+  };
+  onTestFinished(async () => {
+    await stop();
+  });
+  return {
+    url: String((await line('ready'))['url']),
+    lines,
+    line,
+    written: () => stdout + stderr,
+    stop,
+    store: () => storeOf(workspace),
+  };
+}
+
+/** Opens the store of a workspace beside those who work with it; it is closed with the test. */
+export async function storeOf(workspace: TestWorkspace): Promise<OpenedStore> {
+  const holder = { name: 'elsewhere/1', mayBeAlive: () => true };
+  const opened = await openStore(`sqlite:${workspace.path('.pagecast/pagecast.db')}`, workspace.folder, holder);
+  onTestFinished(() => opened.store.close());
+  return opened;
+}
+
 /** Has the sandbox tell a listener of everything from now on. */
 export async function tellTo(
   sandbox: SandboxProcess,
@@ -58,7 +144,12 @@ export function signedMessage(user: string, text: string, at: number): SignedPos
   const message = { mid: `m_u${user}_${at}`, text };
   const item = { sender: { id: user }, recipient: { id: PAGE }, timestamp: at, message };
   const body = JSON.stringify({ object: 'page', entry: [{ id: PAGE, time: at, messaging: [item] }] });
-  return { body, signature: `sha256=${createHmac('sha256', APP_SECRET).update(body).digest('hex')}` };
+  return { body, signature: metaSignature(body, APP_SECRET) };
+}
+
+/** As in the header X-Hub-Signature-256. */
+export function metaSignature(body: string, secret: string): string {
+  return `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`;
 }
 
 export interface SignedPost {
@@ -66,13 +157,15 @@ export interface SignedPost {
   signature: string;
 }
 
-/** @returns the status; null when there was no answer */
-export async function post(url: string, { body, signature }: SignedPost): Promise<number | null> {
+/** @returns the status; without an answer `refused` when nobody was there, and `cut` when somebody may have taken it */
+export async function post(url: string, { body, signature }: SignedPost): Promise<number | 'refused' | 'cut'> {
   const headers = { 'content-type': 'application/json', 'x-hub-signature-256': signature };
-  return fetch(url, { method: 'POST', headers, body }).then(
-    ({ status }) => status,
-    () => null,
-  );
+  try {
+    return (await fetch(url, { method: 'POST', headers, body })).status;
+  } catch (error) {
+    const { cause } = error as { cause?: { code?: string } };
+    return cause?.code === 'ECONNREFUSED' ? 'refused' : 'cut';
+  }
 }
 
 export interface Relay {

@@ -29,7 +29,7 @@ import {
 import type { StoreUnderTest } from './store-contract.js';
 
 const OTHER = 'messenger/other-page';
-const NOTHING = { openersMoved: 0, rowsSettled: 0, receiptsMatched: 0, optOutsChanged: 0, singles: [] };
+const NOTHING = { openersMoved: 0, rowsSettled: 0, receiptsMatched: 0, singles: [] };
 
 /** @param open a fresh, empty store that goes away with the test */
 export function inboundContract(name: string, open: () => Promise<StoreUnderTest>): void {
@@ -142,12 +142,6 @@ export function inboundContract(name: string, open: () => Promise<StoreUnderTest
         },
         { receiptsMatched: 1, rowsSettled: 1 },
       ],
-      ['an opt-out', { optOuts: [optOut(user(1))] }, { optOutsChanged: 1 }],
-      [
-        'an opt-out that is taken back',
-        { optOuts: [optOut(user(1)), optOut(user(1), { out: false, at: NOW + 1 })] },
-        { optOutsChanged: 2 },
-      ],
     ])('with %s do what they say', async (_, content, expected) => {
       const { store } = await withUnknown();
       expect(await hear(store, content)).toEqual({ ...NOTHING, ...expected });
@@ -168,9 +162,10 @@ export function inboundContract(name: string, open: () => Promise<StoreUnderTest
         },
       ]);
       const both = [...(await here.store.hear(heard, NOW)), ...(await there.store.hear(heard, NOW))];
-      expect(both).toEqual([expect.objectContaining({ openersMoved: 1, rowsSettled: 1, optOutsChanged: 1 }), null]);
+      expect(both).toEqual([expect.objectContaining({ openersMoved: 1, rowsSettled: 1 }), null]);
+      expect(await optedOutAt(there.store, user(2))).toBe(NOW);
       expect(await here.store.nextSingles(PAGE, 9, NOW)).toHaveLength(2);
-      expect(await here.store.deadLetters(9)).toHaveLength(1);
+      expect(await here.store.deadLetters(0, 9)).toHaveLength(1);
     });
 
     it('do nothing when they are gone, and leave the others of the same step alone', async () => {
@@ -203,7 +198,7 @@ export function inboundContract(name: string, open: () => Promise<StoreUnderTest
       expect((await store.summary('c1')).counts).toMatchObject({ sent: 1, unknown: 1 });
       expect(await optedOutAt(store, user(2))).toBeNull();
       expect((await store.campaigns()).map(({ id }) => id)).toEqual(['c1']);
-      expect(await store.deadLetters(9)).toEqual([]);
+      expect(await store.deadLetters(0, 9)).toEqual([]);
       // Without the broken one, all of it can still be heard.
       expect(await store.hear(heard.slice(0, 1), NOW)).toMatchObject([{ openersMoved: 1, rowsSettled: 1 }]);
       expect(await store.nextSingles(PAGE, 9, NOW)).toHaveLength(1);
@@ -267,6 +262,95 @@ export function inboundContract(name: string, open: () => Promise<StoreUnderTest
     });
   });
 
+  describe(`${name}: messages by Twilio`, () => {
+    /** What somebody wrote; the service does not tell when, so it counts from when it was received. */
+    interface Written {
+      sid: string;
+      out: boolean;
+      account?: string;
+    }
+    const hearAt = async (store: Store, at: number, { sid, out, account = PAGE }: Written, change: Heard = {}) => {
+      await store.receive([newDelivery(`MessageSid=${sid}`, { service: 'twilio', receivedAt: at })]);
+      const [delivery] = await store.received(1);
+      const [result] = await store.hear(
+        [
+          heardDelivery(delivery!, {
+            events: [userEvent({ id: sid, openedAt: at, account })],
+            optOuts: [optOut(user(1), { at, out, account })],
+            ...change,
+          }),
+        ],
+        at,
+      );
+      return result;
+    };
+
+    it('do nothing when they come again, but for receipts', async () => {
+      const { store } = await withUnknown();
+      const start = { sid: 'SM1', out: false };
+      const told = { account: PAGE, messageId: 'm_first', userId: user(1), row: null, at: NOW, error: null } as const;
+      await hearAt(store, NOW, start, { singles: [newSingle('SM1')] });
+      await hearAt(store, NOW + 1, { sid: 'SM2', out: true });
+      const again: Heard = {
+        singles: [newSingle('SM1'), newSingle('another')],
+        confirmations: [newSingle('bye')],
+        receipts: [{ ...told, kind: 'read' }],
+      };
+      const answered = { kind: 'not_queued', because: 'occasion' };
+      expect(await hearAt(store, NOW + 2, start, again)).toMatchObject({
+        openersMoved: 0,
+        receiptsMatched: 1,
+        singles: [answered, answered],
+      });
+      expect(await optedOutAt(store)).toBe(NOW + 1);
+      expect(await store.openersOf(PAGE, user(1))).toMatchObject([{ openedAt: NOW + 1 }]);
+      expect(await store.nextSingles(PAGE, 9, NOW + 2)).toHaveLength(1);
+      expect(await store.backlog()).toBe(0);
+      // Another account's message is another one.
+      expect(await hearAt(store, NOW + 3, { ...start, account: OTHER })).toMatchObject({ openersMoved: 1 });
+    });
+
+    it('are known for 90 days', async () => {
+      const { store } = await open();
+      const message = { sid: 'SM1', out: false };
+      await hearAt(store, NOW, message);
+      expect(await hearAt(store, NOW + 90 * DAY, message)).toMatchObject({ openersMoved: 0 });
+      expect(await hearAt(store, NOW + 90 * DAY + 1, message)).toMatchObject({ openersMoved: 1 });
+    });
+
+    it('are of no service that tells the time', async () => {
+      const { store } = await open();
+      expect(await hear(store, { events: [userEvent({ id: 'm_1' })] })).toMatchObject({ openersMoved: 1 });
+      expect(await hear(store, { events: [userEvent({ id: 'm_1', openedAt: NOW + 1 })] })).toMatchObject({
+        openersMoved: 1,
+      });
+    });
+
+    it('leave what the first delivery of each leaves, whenever and how often they are repeated', async () => {
+      const written = fc
+        .array(fc.boolean(), { minLength: 1, maxLength: 6 })
+        .chain((outs) =>
+          fc
+            .array(fc.nat(outs.length - 1), { maxLength: 20 })
+            .map((order) => order.map((index): Written => ({ sid: `SM${index}`, out: outs[index]! }))),
+        );
+      await fc.assert(
+        fc.asyncProperty(written, async (deliveries) => {
+          const [once, often] = [(await open()).store, (await open()).store];
+          const heard = new Set<string>();
+          for (const [index, delivery] of deliveries.entries()) {
+            await hearAt(often, NOW + index, delivery);
+            if (!heard.has(delivery.sid)) await hearAt(once, NOW + index, delivery);
+            heard.add(delivery.sid);
+          }
+          const left = async (store: Store) => [await optedOutAt(store), await store.openersOf(PAGE, user(1))];
+          expect(await left(often)).toEqual(await left(once));
+        }),
+        { numRuns: 25 },
+      );
+    });
+  });
+
   describe(`${name}: dead letters`, () => {
     it('keep the beginning of what could not be used, and why, the newest first', async () => {
       const { store } = await open();
@@ -278,14 +362,14 @@ export function inboundContract(name: string, open: () => Promise<StoreUnderTest
       );
       // What is right in them counts all the same.
       expect(await store.hear(heard, NOW)).toMatchObject(bodies.map(() => ({ openersMoved: 1 })));
-      const letters = await store.deadLetters(9);
+      const letters = await store.deadLetters(0, 9);
       expect(letters).toEqual([
         { receivedAt: NOW + 2, service: 'cams', reason: 'over_limit', body: 'é'.repeat(2048) },
         { receivedAt: NOW + 1, service: 'cams', reason: 'malformed', body: '{' },
         { receivedAt: NOW, service: 'cams', reason: 'not_json', body: '<html>' },
       ]);
-      expect(await store.deadLetters(1)).toEqual(letters.slice(0, 1));
-      expect(await store.deadLetterCounts()).toEqual({ not_json: 1, malformed: 1, over_limit: 1 });
+      expect(await store.deadLetters(0, 1)).toEqual(letters.slice(0, 1));
+      expect(await store.deadLetterCounts(0)).toEqual({ not_json: 1, malformed: 1, over_limit: 1 });
     });
 
     it('end with a whole character', async () => {
@@ -293,25 +377,66 @@ export function inboundContract(name: string, open: () => Promise<StoreUnderTest
       await store.receive([newDelivery(`x${'🎉'.repeat(2000)}`)]);
       const [delivery] = await store.received(1);
       await store.hear([heardDelivery(delivery!, { dead: 'malformed' })], NOW);
-      expect((await store.deadLetters(1))[0]!.body).toBe(`x${'🎉'.repeat(1023)}`);
+      expect((await store.deadLetters(0, 1))[0]!.body).toBe(`x${'🎉'.repeat(1023)}`);
     });
 
-    it('are the newest thousand, however many there were', async () => {
+    it('are the newest thousand, and of each reason the newest 250, however many there were', async () => {
       const { store } = await open();
       const dead = (reason: DeadReason, count: number): Heard[] =>
         Array.from({ length: count }, () => ({ dead: reason }));
-      await store.hear(await heardDeliveries(store, dead('not_json', 600)), NOW);
-      await store.hear(await heardDeliveries(store, dead('malformed', 700)), NOW);
-      expect(await store.deadLetterCounts()).toEqual({ not_json: 300, malformed: 700 });
-      await store.hear(await heardDeliveries(store, dead('over_limit', 1500)), NOW);
-      expect(await store.deadLetterCounts()).toEqual({ over_limit: 1000 });
-      expect((await store.deadLetters(5000))[0]).toMatchObject({ body: 'delivery 1499' });
+      const bury = async (reason: DeadReason, count: number): Promise<object> => {
+        await store.hear(await heardDeliveries(store, dead(reason, count)), NOW);
+        return store.deadLetterCounts(0);
+      };
+      expect(await bury('not_json', 100)).toEqual({ not_json: 100 });
+      expect(await bury('unknown_account', 1500)).toEqual({ not_json: 100, unknown_account: 250 });
+      expect((await store.deadLetters(0, 1))[0]).toMatchObject({ body: 'delivery 1499' });
+      await bury('malformed', 250);
+      await bury('too_deep', 250);
+      expect(await bury('over_limit', 200)).toEqual({
+        not_json: 50,
+        unknown_account: 250,
+        malformed: 250,
+        too_deep: 250,
+        over_limit: 200,
+      });
+    });
+
+    it('are told of those that came since an instant', async () => {
+      const { store } = await open();
+      const reasons: DeadReason[] = ['not_json', 'malformed', 'failed', 'failed'];
+      await store.receive(reasons.map((_, day) => newDelivery(`day ${day}`, { receivedAt: NOW + day * DAY })));
+      const received = await store.received(9);
+      const heard = received.map((delivery, day) => heardDelivery(delivery, { dead: reasons[day]! }));
+      await store.hear(heard, NOW + 3 * DAY);
+      const bodies = async (since: number, limit: number): Promise<string[]> =>
+        (await store.deadLetters(since, limit)).map(({ body }) => body);
+      expect(await bodies(NOW + DAY, 9)).toEqual(['day 3', 'day 2', 'day 1']);
+      expect(await bodies(NOW + DAY, 2)).toEqual(['day 3', 'day 2']);
+      expect(await bodies(NOW + DAY + 1, 9)).toEqual(['day 3', 'day 2']);
+      expect(await store.deadLetterCounts(NOW + DAY)).toEqual({ malformed: 1, failed: 2 });
+      expect(await store.deadLetterCounts(NOW + 3 * DAY + 1)).toEqual({});
+    });
+
+    it('are kept for thirty days, until another one comes', async () => {
+      const { store } = await open();
+      const later = NOW + 30 * DAY + 1;
+      await store.hear(await heardDeliveries(store, [{ dead: 'not_json' }]), NOW);
+      await store.receive([newDelivery('a millisecond younger', { receivedAt: NOW + 1 })]);
+      const [younger] = await store.received(1);
+      await store.hear([heardDelivery(younger!, { dead: 'malformed' })], NOW + 1);
+      await hear(store, {}, later);
+      expect(await store.deadLetterCounts(0)).toEqual({ not_json: 1, malformed: 1 });
+      await store.receive([newDelivery('new', { receivedAt: later })]);
+      const [newest] = await store.received(1);
+      await store.hear([heardDelivery(newest!, { dead: 'too_deep' })], later);
+      expect(await store.deadLetterCounts(0)).toEqual({ malformed: 1, too_deep: 1 });
     });
 
     it('are none where there are none', async () => {
       const { store } = await open();
       await hear(store, {});
-      expect([await store.deadLetters(9), await store.deadLetterCounts()]).toEqual([[], {}]);
+      expect([await store.deadLetters(0, 9), await store.deadLetterCounts(0)]).toEqual([[], {}]);
     });
   });
 

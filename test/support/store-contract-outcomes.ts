@@ -251,9 +251,23 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
             rows(5).map(({ userId }) => userId),
             exactWindow,
           )
-        ).flatMap((standing, index) => (standing.optedOutAt === LATER ? [user(index + 1)] : []));
+        ).flatMap((standing, index) => (standing.optedOutAt === NOW ? [user(index + 1)] : []));
       expect(await optedOut(PAGE)).toEqual([found.userId ?? user(1)]);
       expect(await optedOut('other-page')).toEqual([]);
+    });
+
+    it('tell that somebody had opted out when the message was sent, and undo no opting in since', async () => {
+      const { store } = await withUnknown();
+      const back = { account: PAGE, userId: user(1), out: false, source: 'keyword' } as const;
+      // A service that does not say when it happened is taken to mean now, each time.
+      const tell = (at: number) => store.recordReceipts(PAGE, [receipt(1, { ...OPTED_OUT, at })], at);
+      const optedOutAt = async () => (await store.standings(PAGE, [user(1)], exactWindow))[0]!.optedOutAt;
+      await store.changeOptOuts([{ ...back, at: NOW - 1 }]);
+      await tell(LATER);
+      expect(await optedOutAt()).toBe(NOW);
+      await store.changeOptOuts([{ ...back, at: NOW + 1 }]);
+      for (const at of [LATER, LATER + DAY]) await tell(at);
+      expect(await optedOutAt()).toBeNull();
     });
 
     it('tell of nobody else that they have opted out', async () => {
@@ -428,7 +442,7 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
         seq: fc.integer({ min: 1, max: 6 }),
         kind: fc.constantFrom(null, 'delivered', 'read', 'undelivered'),
         at: fc.integer({ min: NOW, max: NOW + 3 }),
-        code: fc.constantFrom('1', '2'),
+        code: fc.constantFrom('1', 'twilio:21610'),
       });
       const shuffled = fc.array(some, { maxLength: 12 }).chain((all) =>
         fc.record({
@@ -440,6 +454,11 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
       /** A row of every state but `started`, and of those that are queued one that was attempted. */
       const withRequeued = async () => {
         const ledger = await withUnknown(6);
+        const back = { account: PAGE, out: false, source: 'keyword' } as const;
+        await ledger.store.changeOptOuts([
+          { ...back, userId: user(1), at: NOW - 1 },
+          { ...back, userId: user(2), at: NOW + 1 },
+        ]);
         await ledger.store.requeue(ledger.lease, 'c1', [{ seq: 3, closesAt: null, from: 'unknown' }]);
         return ledger;
       };
@@ -456,6 +475,7 @@ export function outcomesContract(name: string, open: () => Promise<StoreUnderTes
           const left = async ({ store }: { store: Store }) => [
             await collect(store.messages({ campaign: 'c1' })),
             await store.summary('c1'),
+            await collect(store.optOuts(PAGE)),
           ];
           expect(await left(mixed)).toEqual(await left(ordered));
         }),

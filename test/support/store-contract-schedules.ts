@@ -149,7 +149,7 @@ export function scheduleContract(name: string, open: () => Promise<StoreUnderTes
         { seq: 1, state: 'sent', messageId: 'm1' },
         { seq: 2, state: 'queued', uncounted: true },
       ] as const;
-      expect(await store.record(lease, 'c1', { settled, skipped: [], started: starting(3) }, NOW + 2)).toBe(false);
+      expect(await store.record(lease, 'c1', { settled, skipped: [], started: starting(3) }, NOW + 2)).toBe('halted');
       expect((await store.summary('c1')).counts).toMatchObject({ sent: 1, skipped: 3, queued: 0, started: 0 });
       await store.conclude(lease, 'c1', { state: 'paused' }, NOW + 3);
       expect(await store.campaign('c1')).toMatchObject({ state: 'cancelled', finishedAt: NOW + 1 });

@@ -75,6 +75,7 @@ export function singlesContract(name: string, open: () => Promise<StoreUnderTest
         timing: null,
         mode: 'auto-reply',
         flow: 'hello',
+        quiet: null,
         outside: null,
         key: null,
         occurrence: null,
@@ -97,6 +98,7 @@ export function singlesContract(name: string, open: () => Promise<StoreUnderTest
         reason: null,
         opener: null,
         closesAt: NOW + 5,
+        notBefore: null,
         attempts: 0,
         startedAt: null,
         settledAt: null,
@@ -130,6 +132,7 @@ export function singlesContract(name: string, open: () => Promise<StoreUnderTest
       ['the flow is another', { flow: 'bye' }, false],
       ['a person writes them', { mode: 'interactive', flow: null }, false],
       ['the pace is another', { pace: Infinity }, false],
+      ['they have quiet hours', { quiet: { hours: { from: 1320, to: 480, zone: 'UTC' }, then: 'wait' } }, false],
       ['the template is another', { template: registeredTemplate }, false],
       ['the template says something else', { template: { ...template, body: 'Hi {{name}} {{order_no}}' } }, false],
     ])('are one when %s: %s', async (_, change, same) => {
@@ -361,8 +364,29 @@ export function singlesContract(name: string, open: () => Promise<StoreUnderTest
       await store.queueSingles([named('waits', { notBefore: NOW + 10 }), named('late', { expiresAt: NOW - 10 })], NOW);
       expect([await occasions(store, NOW + 9), await occasions(store, NOW + 10)]).toEqual([
         ['late'],
-        ['waits', 'late'],
+        ['late', 'waits'],
       ]);
+    });
+
+    it('come after those that have been due for longer, when they were put off', async () => {
+      const { store, lease } = await owned();
+      const first = await queueSingle(store, named('first'));
+      const postponed = [{ seq: first.seq, notBefore: NOW + MINUTE }];
+      expect(await store.record(lease, first.campaign, step({ postponed }), NOW)).toBe('done');
+      expect(await store.message(first)).toMatchObject({ state: 'queued', attempts: 0, settledAt: null });
+      await store.queueSingles([named('second')], NOW + MINUTE - 1);
+      expect(await occasions(store, NOW + MINUTE - 1)).toEqual(['second']);
+      await store.queueSingles([named('third')], NOW + MINUTE + 1);
+      expect(await occasions(store, NOW + MINUTE + 1)).toEqual(['second', 'first', 'third']);
+    });
+
+    it('are none of the campaigns that are not asked for', async () => {
+      const { store } = await open();
+      const { campaign } = await queueSingle(store, named('hello'));
+      const bye = await queueSingle(store, named('bye', { campaign: { flow: 'bye' } }), NOW + 1);
+      const one = async (...except: string[]): Promise<string[]> =>
+        (await store.nextSingles(PAGE, 1, NOW + 1, except)).map(({ values }) => values[0]!);
+      expect([await one(), await one(campaign), await one(campaign, bye.campaign)]).toEqual([['hello'], ['bye'], []]);
     });
 
     it('are due when the first of them may be sent', async () => {
@@ -407,15 +431,14 @@ export function singlesContract(name: string, open: () => Promise<StoreUnderTest
       const [sent, again, late, underWay] = queued.map(({ seq }) => seq);
       const { campaign } = queued[0]!;
       const first = step({ started: starting(sent!, again!), skipped: [{ seq: late!, reason: 'expired' }] });
-      expect(await store.record(lease, campaign, first, NOW + 1)).toBe(true);
+      expect(await store.record(lease, campaign, first, NOW + 1)).toBe('done');
       expect(await occasions(store)).toEqual(['under way']);
       const settled: Settlement[] = [
         { seq: sent!, state: 'sent', messageId: 'm_1' },
         { seq: again!, state: 'queued', error: TIMEOUT, notBefore: NOW + 1000 },
       ];
-      expect(await store.record(lease, campaign, step({ settled, started: starting(underWay!) }), NOW + 100_000)).toBe(
-        true,
-      );
+      const last = step({ settled, started: starting(underWay!) });
+      expect(await store.record(lease, campaign, last, NOW + 100_000)).toBe('done');
       expect([await occasions(store, NOW + 999), await occasions(store, NOW + 1000)]).toEqual([[], ['again']]);
       expect(await store.nextSingles(PAGE, 9, NOW + 1000)).toMatchObject([{ attempts: 1 }]);
       expect((await store.summary(campaign)).counts).toMatchObject({

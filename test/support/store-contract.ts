@@ -251,6 +251,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         timing: null,
         mode: 'bulk',
         flow: null,
+        quiet: null,
         outside,
         key: null,
         occurrence: null,
@@ -273,6 +274,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
           reason: null,
           opener: null,
           closesAt: null,
+          notBefore: null,
           attempts: 0,
           startedAt: null,
           settledAt: null,
@@ -456,7 +458,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const skipped = [{ seq: 5, reason: 'window_closed' as const }];
       await store.record(lease, 'c1', step({ started: starting(1, 2, 3, 4), skipped }), NOW + 1);
       const settled = [settledAs(1, 'sent'), settledAs(2, 'failed'), settledAs(3, 'unknown'), settledAs(4, 'queued')];
-      expect(await store.record(lease, 'c1', step({ settled }), NOW + 2)).toBe(true);
+      expect(await store.record(lease, 'c1', step({ settled }), NOW + 2)).toBe('done');
       const shown = (await collect(store.messages({ campaign: 'c1' }))).map((one) => ({
         state: one.state,
         reason: one.reason,
@@ -502,7 +504,6 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
 
     it.each([
       ['started twice', step({ started: starting(1) })],
-      ['started when it is finished', step({ started: starting(2) })],
       ['settled twice', step({ settled: [settledAs(2, 'failed')] })],
       ['settled before it was started', step({ settled: [settledAs(3, 'sent')] })],
       ['started when there is no such row', step({ started: starting(77) })],
@@ -523,9 +524,8 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     it('may settle a row and start it again in one step', async () => {
       const { store, lease } = await running(rows(1));
       await store.record(lease, 'c1', step({ started: starting(1) }), NOW);
-      expect(
-        await store.record(lease, 'c1', step({ settled: [settledAs(1, 'queued')], started: starting(1) }), NOW),
-      ).toBe(true);
+      const again = step({ settled: [settledAs(1, 'queued')], started: starting(1) });
+      expect(await store.record(lease, 'c1', again, NOW)).toBe('done');
       expect(await collect(store.messages({}))).toMatchObject([{ state: 'started', attempts: 2 }]);
     });
 
@@ -534,6 +534,22 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       await store.record(lease, 'c1', step({ started: starting(1) }), NOW);
       await store.record(lease, 'c1', step({ skipped: [{ seq: 1, reason: 'opted_out' }] }), NOW);
       expect(await states(store)).toBe('1:started 2:queued 3:queued');
+    });
+
+    it('settles, but starts and leaves out nobody, when a row has been settled since it was looked up', async () => {
+      const { store, lease } = await running(rows(4));
+      await store.record(lease, 'c1', step({ started: starting(1, 2) }), NOW);
+      await store.record(lease, 'c1', step({ settled: [settledAs(1, 'queued')] }), NOW);
+      const found = seqs(await store.next('c1', 2, NOW));
+      await store.recordEchoes(PAGE, [{ campaign: 'c1', seq: 1, messageId: 'm_1' }], NOW);
+      const outdated: RunStep = {
+        settled: [settledAs(2, 'sent')],
+        started: starting(...found),
+        skipped: [{ seq: 4, reason: 'window_closed' }],
+      };
+      expect(await store.record(lease, 'c1', outdated, NOW)).toBe('outdated');
+      expect(await states(store)).toBe('1:sent 2:sent 3:queued 4:queued');
+      expect(await store.record(lease, 'c1', step({ started: starting(3) }), NOW)).toBe('done');
     });
 
     it('settles, but starts and leaves out nobody, once the campaign is paused from elsewhere', async () => {
@@ -545,7 +561,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         started: starting(2),
         skipped: [{ seq: 3, reason: 'window_closed' }],
       };
-      expect(await store.record(lease, 'c1', last, NOW)).toBe(false);
+      expect(await store.record(lease, 'c1', last, NOW)).toBe('halted');
       expect(await states(store)).toBe('1:sent 2:queued 3:queued');
     });
 

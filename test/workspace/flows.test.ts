@@ -98,7 +98,12 @@ describe('a flow', () => {
     ['no trigger', NOTICE.replace('trigger: { call: true }\n', ''), 1, /trigger is missing/],
     ['no sender', NOTICE.replace('from: record-owner\n', ''), 1, /from is missing/],
     ['an empty trigger', NOTICE.replace('call: true', ''), 2, /trigger must have one of keyword, firstMessage/],
-    ['two triggers', NOTICE.replace('call: true', 'call: true, keyword: [a]'), 2, /trigger must have one of keyword/],
+    [
+      'two triggers',
+      NOTICE.replace('call: true', 'call: true, keyword: [a]'),
+      2,
+      /exactly one of .*has keyword and call,/,
+    ],
     ['an unknown trigger', NOTICE.replace('call', 'calls'), 2, /unknown key "calls" \(did you mean "call"\?\)/],
     ['a call that is none', NOTICE.replace('true', 'false'), 2, /trigger\.call must be true/],
     ['a keyword that is no list', NOTICE.replace('call: true', 'keyword: hours'), 2, /keyword must be a list of words/],

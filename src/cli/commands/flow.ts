@@ -1,7 +1,7 @@
 /** `pagecast flow`: messages that are sent by themselves; which there are, whether the rules allow them, and starting one. */
 import type { Command } from 'commander';
 import { ROW_STATES, type RowState } from '../../core/delivery.js';
-import { EXIT, type ExitStatus } from '../../core/failure.js';
+import { EXIT, Failure, type ExitStatus } from '../../core/failure.js';
 import type { Flow, QuietHours, Trigger } from '../../core/flow.js';
 import type { SkipReason } from '../../core/plan.js';
 import type { Store } from '../../ports.js';
@@ -85,12 +85,14 @@ async function list(context: Context): Promise<ExitStatus> {
           triggerText(flow.trigger),
           flow.from,
           contentText(flow),
+          (counts.queued + counts.started).toLocaleString('en'),
           counts.sent.toLocaleString('en'),
           counts.failed.toLocaleString('en'),
+          counts.unknown.toLocaleString('en'),
           skippedText(counts.skipped, skip),
         ];
       });
-      const header = ['FLOW', 'TYPE', 'TRIGGER', 'FROM', 'CONTENT', 'SENT', 'FAILED', 'SKIPPED'];
+      const header = ['FLOW', 'TYPE', 'TRIGGER', 'FROM', 'CONTENT', 'WAITING', 'SENT', 'FAILED', 'UNKNOWN', 'SKIPPED'];
       terminal.data(table(header, rows, terminal.paint));
     }
     if (flows.some(({ ok }) => !ok)) terminal.note('What is wrong with the faulty ones: pagecast flow check');
@@ -166,6 +168,13 @@ function brokenJson({ file, failure }: CheckedFlows['broken'][number]): object {
 
 async function check(context: Context, name: string | undefined): Promise<ExitStatus> {
   const { terminal } = context;
+  if ((await context.workspace()).root === null) {
+    throw new Failure(
+      'WORKSPACE_MISSING',
+      'There is no workspace here or above, and so no flows.',
+      'Make one: pagecast init',
+    );
+  }
   // What is missing or broken is explained by the look-up.
   const only = name === undefined ? null : await context.flow(name);
   const all = await checkedFlows(context);

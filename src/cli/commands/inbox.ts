@@ -23,8 +23,7 @@ import { accountOption, chosenAccount } from '../log-import.js';
 import { clip, findingLine } from '../messages.js';
 import { parseCount } from '../options.js';
 import { ProgressLine } from '../progress.js';
-import { bubble, duration, plural, SKIP_TEXT, time, wrap } from '../render.js';
-import { resultLines } from '../single-result.js';
+import { bubble, duration, plural, resultLines, SKIP_TEXT, time, wrap } from '../render.js';
 import type { Questions } from '../terminal.js';
 
 interface InboxOptions {

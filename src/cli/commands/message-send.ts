@@ -15,8 +15,7 @@ import { collect, parsePairs } from '../options.js';
 import { RECORD_OWNER } from '../owners.js';
 import { ProgressLine } from '../progress.js';
 import { findingWords } from '../plan-preview.js';
-import { findingsText } from '../render.js';
-import { resultLines } from '../single-result.js';
+import { findingsText, resultLines } from '../render.js';
 
 interface SingleOptions {
   from?: string;
@@ -94,7 +93,11 @@ async function send(context: Context, options: SingleOptions): Promise<ExitStatu
 
 function need(value: string | undefined, flag: string): string {
   if (value !== undefined && value.trim() !== '') return value;
-  throw new Failure('ANSWER_NEEDED', `${flag} is missing.`, 'pagecast message send --help shows examples.');
+  throw new Failure(
+    'ANSWER_NEEDED',
+    `${flag} is ${value === undefined ? 'missing' : 'empty'}.`,
+    'pagecast message send --help shows examples.',
+  );
 }
 
 async function chosenSender(

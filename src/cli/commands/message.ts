@@ -103,6 +103,7 @@ const COLUMNS = [
   'settled',
   'mode',
   'flow',
+  'expires',
 ];
 
 async function writeTable(
@@ -122,7 +123,7 @@ async function writeTable(
   async function* rows(): AsyncIterable<readonly string[]> {
     for await (const page of store.messages(filter)) {
       for (const row of page) {
-        const fields: Fields = { ...toJson(row), ...receiptCells(row), ...(await occasions.of(row)) };
+        const fields: Fields = { ...toJson(row, await occasions.of(row)), ...receiptCells(row) };
         yield [...COLUMNS.map((column) => String(fields[column] ?? '')), ...valuesOf(row)];
       }
     }
@@ -144,8 +145,9 @@ async function printJson(context: Context, store: Store, filter: MessageFilter):
   let before = '[';
   for await (const page of store.messages(filter)) {
     for (const row of page) {
-      const more = { receipt: receiptJson(row), values: row.values, ...(await occasions.of(row)) };
-      await context.terminal.write(`${before}\n  ${JSON.stringify({ ...toJson(row), ...more })}`);
+      const more = { receipt: receiptJson(row), values: row.values };
+      const fields = { ...toJson(row, await occasions.of(row)), ...more };
+      await context.terminal.write(`${before}\n  ${JSON.stringify(fields)}`);
       before = ',';
     }
   }
@@ -180,19 +182,28 @@ async function printTable(context: Context, store: Store, filter: MessageFilter)
   return EXIT.done;
 }
 
+interface Occasion extends Pick<Campaign, 'mode' | 'flow'> {
+  /** Whether it is a single message, which has an expiry of its own. */
+  isSingle: boolean;
+}
+
 /** What occasioned messages, which their campaigns know. */
 class Occasions {
   readonly #store: Store;
-  readonly #known = new Map<string, Promise<Pick<Campaign, 'mode' | 'flow'>>>();
+  readonly #known = new Map<string, Promise<Occasion>>();
 
   constructor(store: Store) {
     this.#store = store;
   }
 
-  of({ campaign: id }: MessageRow): Promise<Pick<Campaign, 'mode' | 'flow'>> {
+  of({ campaign: id }: MessageRow): Promise<Occasion> {
     const known =
       this.#known.get(id) ??
-      this.#store.campaign(id).then((campaign) => ({ mode: campaign?.mode ?? 'bulk', flow: campaign?.flow ?? null }));
+      this.#store.campaign(id).then((campaign) => ({
+        mode: campaign?.mode ?? 'bulk',
+        flow: campaign?.flow ?? null,
+        isSingle: campaign?.state === 'continuous',
+      }));
     this.#known.set(id, known);
     return known;
   }
@@ -200,7 +211,7 @@ class Occasions {
 
 type Fields = Record<string, string | number | boolean | null>;
 
-function toJson(row: MessageRow): Fields {
+function toJson(row: MessageRow, { mode, flow, isSingle }: Occasion): Fields {
   return {
     campaign: row.campaign,
     row: row.seq,
@@ -212,10 +223,13 @@ function toJson(row: MessageRow): Fields {
     message_id: row.messageId,
     outside: row.outside,
     opener: row.opener,
-    window_closes: iso(row.closesAt),
+    window_closes: isSingle ? null : iso(row.closesAt),
     attempts: row.attempts,
     started: iso(row.startedAt),
     settled: iso(row.settledAt),
+    mode,
+    flow,
+    expires: isSingle ? iso(row.closesAt) : null,
   };
 }
 

@@ -105,6 +105,15 @@ async function change(
   const all = plural(ids.length, 'person', 'people');
   const already = before.filter(({ optedOutAt }) => (optedOutAt !== null) === out).length;
   const has = ids.length === 1 ? 'has' : 'have';
+  if (already === ids.length) {
+    const who = ids.length === 1 ? 'This person' : `All ${all}`;
+    terminal.data(
+      out
+        ? `${who} had opted out of ${account.name} before; nothing was changed.`
+        : `${who} could be written to by ${account.name} before; nothing was changed.`,
+    );
+    return EXIT.done;
+  }
   terminal.data(
     out
       ? `${all} ${has} opted out of ${account.name}${already > 0 ? `; ${already} of them had already` : ''}.`
@@ -113,7 +122,7 @@ async function change(
   return EXIT.done;
 }
 
-/** @throws Failure CHANNEL_DIFFERS */
+/** @throws Failure CHANNEL_DIFFERS for an id of another channel, USAGE for what is none at all */
 function checkedId(given: string, index: number, { name, channel }: AccountConfig): string {
   const id = usableId(given.trim(), channel);
   if (id !== null) return id;
@@ -121,9 +130,10 @@ function checkedId(given: string, index: number, { name, channel }: AccountConfi
     channel === 'sms'
       ? ['phone number', 'Write it with + and country code, such as +15550001111.']
       : ['user ID', 'A user ID has 5 to 20 digits, such as 7642925849053947.'];
+  const isOthers = usableId(given.trim(), channel === 'sms' ? 'messenger' : 'sms') !== null;
   throw new Failure(
-    'CHANNEL_DIFFERS',
-    `ID ${index + 1} (${maskId(given)}) is no ${what}, and ${name} sends on ${channel}; nothing was changed.`,
+    isOthers ? 'CHANNEL_DIFFERS' : 'USAGE',
+    `ID ${index + 1} (${maskId(given)}) is no ${what}${isOthers ? `, and ${name} sends on ${channel}` : ''}; nothing was changed.`,
     how,
   );
 }

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { attend, type WorkEvent } from '../../app/attend.js';
 import type { RunResult } from '../../app/run.js';
-import { explainStop, STOP_STATUS, type RowState } from '../../core/delivery.js';
+import { STOP_STATUS, type RowState } from '../../core/delivery.js';
 import { EXIT, Failure, gravest, type ExitStatus } from '../../core/failure.js';
 import { dueAt } from '../../core/schedule.js';
 import { senderKey } from '../../core/sender.js';
@@ -10,10 +10,11 @@ import type { Template } from '../../core/template.js';
 import type { Campaign, Clock, OccurrenceResult, Recurrence } from '../../ports.js';
 import { campaignJson, iso, runStatus } from '../campaign-run.js';
 import type { Context } from '../context.js';
+import { described } from '../errors.js';
 import type { Launch } from '../launch.js';
 import { createLog, type Log } from '../log.js';
 import { countsLine } from '../render.js';
-import { Tally, tallySingle } from '../tally.js';
+import { Tally, tallySingle, tellStopped } from '../tally.js';
 import { resultText } from './schedule.js';
 
 interface WorkOptions {
@@ -59,11 +60,13 @@ async function work(context: Context, options: WorkOptions): Promise<ExitStatus>
     throw new Failure('USAGE', '--json goes with --once.', 'For a worker, pass --log-format json.');
   const log = createLog(options.logFormat, terminal, clock);
   const { store, engine } = await context.store();
-  const { window } = await context.workspace();
+  const { window, accounts } = await context.workspace();
+  const names = new Map([...accounts.values()].reverse().map((account) => [senderKey(account), account.name]));
+  const nameOf = (account: string): string => names.get(account) ?? account;
   const sheets = await context.sheets();
   const limits = await context.sheetLimits();
   const watched = options.listen === undefined ? null : await serveWork(options.listen);
-  const pass = new Pass(options.strict === true);
+  const pass = new Pass(options.strict === true, nameOf);
   const over = new AbortController();
   const interruption = context.interruptible(() => {
     watched?.health.drain();
@@ -75,7 +78,7 @@ async function work(context: Context, options: WorkOptions): Promise<ExitStatus>
       context.exit(EXIT.tryAgain);
     });
   });
-  const teller = new Teller(log, clock);
+  const teller = new Teller(log, clock, nameOf);
   const onEvent = (event: WorkEvent): void => {
     watched?.metrics.record(event);
     pass.record(event);
@@ -179,8 +182,12 @@ class Pass {
   /** Why the single messages of an account are left. */
   readonly #singlesStop = new Map<string, NonNullable<Campaign['stop']>>();
 
-  constructor(strict: boolean) {
+  readonly #nameOf: (account: string) => string;
+
+  /** @param nameOf what an account is called, by its `senderKey` */
+  constructor(strict: boolean, nameOf: (account: string) => string) {
     this.#strict = strict;
+    this.#nameOf = nameOf;
   }
 
   record(event: WorkEvent): void {
@@ -193,7 +200,7 @@ class Pass {
       else this.#singlesStop.set(event.account, event.stop);
     }
     if (event.kind === 'put_off') this.#putOff.set(event.campaign.id, event.error);
-    if (event.kind === 'failed') this.#putOff.set(event.account, event.error);
+    if (event.kind === 'failed') this.#putOff.set(this.#nameOf(event.account), event.error);
     if (event.kind === 'occurrence_put_off') this.#putOff.set(event.recurrence.id, event.error);
     if (event.kind === 'occurrence') {
       this.#occurrences.push({ schedule: event.recurrence.id, at: event.at, result: event.result });
@@ -213,6 +220,11 @@ class Pass {
       putOff: [...this.#putOff].map(([what, error]) => ({ what, ...described(error) })),
       occurrences: this.#occurrences.map(({ schedule, at, result }) => ({ schedule, at: iso(at), ...result })),
       singles: [...this.#singles.values()],
+      singlesStop: [...this.#singlesStop].map(([account, { cause, error }]) => ({
+        account: this.#nameOf(account),
+        cause,
+        error,
+      })),
     };
   }
 
@@ -245,15 +257,6 @@ const SINGLE_STATUS: Record<RowState, ExitStatus> = {
   unknown: EXIT.unknownOutcomes,
 };
 
-function described(error: unknown): { code: string; message: string; hint: string } {
-  if (error instanceof Failure) return { code: error.code, message: error.message, hint: error.hint };
-  return {
-    code: 'INTERNAL',
-    message: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
-    hint: '',
-  };
-}
-
 /** Turns what happens into log lines. */
 class Teller {
   readonly #log: Log;
@@ -263,8 +266,12 @@ class Teller {
   /** Why a campaign was put off, which is told once: it is tried again every few seconds. */
   readonly #putOff = new Map<string, string>();
 
-  constructor(log: Log, clock: Clock) {
+  readonly #nameOf: (account: string) => string;
+
+  /** @param nameOf what an account is called, by its `senderKey` */
+  constructor(log: Log, clock: Clock, nameOf: (account: string) => string) {
     this.#log = log;
+    this.#nameOf = nameOf;
     this.#tick = () => clock.monotonic();
     this.#tally = new Tally(log, clock);
   }
@@ -338,9 +345,7 @@ class Teller {
         if (stop === null) this.#putOff.delete(what);
         if (stop === null || this.#putOff.get(what) === stop.cause) return;
         this.#putOff.set(what, stop.cause);
-        const { meaning, advice } = explainStop(stop);
-        const fields = { account, cause: stop.cause, code: stop.error?.code ?? null };
-        log.warn('singles_put_off', `${account}: single messages wait (${stop.cause}). ${meaning} ${advice}`, fields);
+        tellStopped(log, this.#nameOf(account), stop, '');
         return;
       }
       case 'missed':
@@ -352,7 +357,7 @@ class Teller {
         return;
       case 'occurrence_put_off':
       case 'failed': {
-        const what = event.kind === 'failed' ? event.account : event.recurrence.id;
+        const what = event.kind === 'failed' ? this.#nameOf(event.account) : event.recurrence.id;
         const { code, message, hint } = described(event.error);
         if (this.#putOff.get(what) === code) return;
         this.#putOff.set(what, code);

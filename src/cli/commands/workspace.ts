@@ -6,10 +6,10 @@ import { verifyAccounts, type Verdict, type VerdictCheck } from '../../app/verif
 import { EXIT, Failure, gravest, type ExitStatus } from '../../core/failure.js';
 import { checkTemplate } from '../../core/template.js';
 import { isError } from '../../core/finding.js';
-import type { DeadReason } from '../../ports.js';
 import type { AccountConfig } from '../../workspace/config.js';
 import { accountCallbacks } from '../callbacks.js';
 import type { Context } from '../context.js';
+import { deadLettersText, showDeadLetters } from '../dead-letters.js';
 import { checkedFlows } from '../flows.js';
 import type { Launch } from '../launch.js';
 import { plural, time } from '../render.js';
@@ -29,8 +29,17 @@ export function register(program: Command, launch: Launch): void {
       'check the configuration, the templates, the flows, the secrets, the store, and whether the accounts work',
     )
     .option('--offline', 'do not ask the services whether the accounts work')
-    .addHelpText('after', '\nExamples:\n  $ pagecast doctor\n  $ pagecast doctor --offline --json')
-    .action(launch((context: Context, options: { offline?: boolean }) => doctor(context, options.offline === true)));
+    .option('--dead-letters', 'show instead the newest 20 of what came in and could not be used in full')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ pagecast doctor\n  $ pagecast doctor --offline --json\n  $ pagecast doctor --dead-letters',
+    )
+    .action(
+      launch(async (context: Context, { offline, deadLetters }: { offline?: boolean; deadLetters?: boolean }) => {
+        if (deadLetters !== true) return doctor(context, offline === true);
+        return showDeadLetters(context);
+      }),
+    );
 }
 
 async function init(context: Context, folder: string): Promise<ExitStatus> {
@@ -143,10 +152,15 @@ async function doctor(context: Context, isOffline: boolean): Promise<ExitStatus>
   const ok = found.every((one) => one.state !== 'failed');
   const { terminal } = context;
   if (terminal.json) {
-    terminal.document({ ok, checks: found.map((one) => ({ ...one, ok: one.state !== 'failed' })) });
+    terminal.document({
+      ok,
+      checks: found.map((one) => ({ ...one, hint: one.hint.replaceAll('\n', ' '), ok: one.state !== 'failed' })),
+    });
   } else {
     for (const { name, state, detail, hint } of found) {
-      terminal.data(`${MARKS[state](terminal.paint)} ${name}: ${detail}${hint === '' ? '' : `\n     ${hint}`}`);
+      terminal.data(
+        `${MARKS[state](terminal.paint)} ${name}: ${detail}${hint === '' ? '' : `\n     ${hint.replaceAll('\n', '\n     ')}`}`,
+      );
     }
   }
   if (!isConfigured) return EXIT.usage;
@@ -165,12 +179,19 @@ async function examineFlows(context: Context, examine: Examine): Promise<void> {
   await examine('flows', () => {
     if (listing instanceof Failure) throw listing;
     const { flows, broken } = listing;
-    const [first] = broken;
-    if (first) throw first.failure;
-    const faulty = flows.filter(({ ok }) => !ok).map(({ flow }) => flow.name);
-    if (faulty.length === 0) return Promise.resolve(`${flows.length} usable`);
-    const are = faulty.length === 1 ? 'has faults and is' : 'have faults and are';
-    throw new Failure('FLOW_INVALID', `${faulty.join(', ')} ${are} not run.`, 'See them: pagecast flow check');
+    const faulty = [
+      ...broken.map(({ failure: { message, hint } }) => ({ message, hint })),
+      ...flows
+        .filter(({ ok }) => !ok)
+        .map(({ flow }) => ({
+          message: `${flow.name} has faults and is not run.`,
+          hint: 'See them: pagecast flow check',
+        })),
+    ];
+    const [first] = faulty;
+    if (first === undefined) return Promise.resolve(`${flows.length} usable`);
+    const others = faulty.length === 1 ? first.hint : `And ${faulty.length - 1} more: pagecast flow check`;
+    throw new Failure('FLOW_INVALID', first.message, others);
   });
 }
 
@@ -201,34 +222,13 @@ async function examineInbound(context: Context): Promise<Examination[]> {
       hint: 'What is accepted is heard within a second while a listener runs. Start one: pagecast listen',
     });
   }
-  const [newest] = await store.deadLetters(1);
-  if (newest) {
-    const counts = Object.entries(await store.deadLetterCounts()) as [DeadReason, number][];
-    const sum = counts.reduce((total, [, count]) => total + count, 0);
-    const reasons = counts.map(([reason, count]) => `${reason} ${count.toLocaleString('en')}`);
-    found.push({
-      name: 'dead letters',
-      state: 'unknown',
-      detail: `${plural(sum, 'callback')} could not be used in full: ${reasons.join(', ')}; the newest came ${time(newest.receivedAt)}.`,
-      hint: counts.map(([reason]) => `${reason}: ${DEAD_LETTER_ADVICE[reason]}`).join('\n     '),
-    });
-  }
+  const dead = await deadLettersText(store, now);
+  if (dead !== null) found.push({ name: 'dead letters', state: 'unknown', ...dead });
   return found;
 }
 
 /** A listener looks for what waits each second, also for what one that died has left. */
 const HEARD_WITHIN_MS = 60_000;
-
-const DEAD_LETTER_ADVICE: Record<DeadReason, string> = {
-  not_json: 'What was signed was no JSON. Look at what stands between the service and the listener.',
-  not_a_webhook: 'It was no callback of the service to whose address it came. Look at which address is entered where.',
-  unknown_account:
-    'It was about an account that pagecast.yaml does not have. Add it (for Instagram behind a Page: instagramId), or take the subscription away at the service.',
-  malformed:
-    'A part of it lacked what such a callback has. The service may have changed them: look for a newer pagecast.',
-  from_the_future: 'It tells of times to come. Set the clock of this machine.',
-  over_limit: 'It held more than one callback may hold; what was above that is lost.',
-};
 
 async function exists(path: string): Promise<boolean> {
   return access(path).then(

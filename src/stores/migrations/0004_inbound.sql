@@ -49,6 +49,8 @@ CREATE TABLE campaigns_new (
   outside      TEXT,
   -- The flow whose messages a continuous campaign holds; NULL for those that a person writes.
   flow         TEXT,
+  -- When the messages of a continuous campaign do not leave, as JSON: {hours, then}.
+  quiet        TEXT,
   -- What makes a continuous campaign the one that a single message belongs to, as a hash.
   continuous   TEXT    UNIQUE,
   UNIQUE (recurrence, occurs_at),
@@ -117,6 +119,15 @@ CREATE TABLE dead_letters (
   reason      TEXT    NOT NULL,
   body        TEXT    NOT NULL
 ) STRICT;
+
+-- Messages of a service that does not tell when they were written: one that comes again must not count as a later one.
+CREATE TABLE heard_messages (
+  account TEXT    NOT NULL,
+  id      TEXT    NOT NULL,
+  at      INTEGER NOT NULL,
+  PRIMARY KEY (account, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX heard_messages_by_time ON heard_messages (at);
 
 -- How many messages of former owners count until free_at; NULL when nobody knows.
 ALTER TABLE leases ADD COLUMN taken INTEGER;

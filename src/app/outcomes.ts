@@ -10,29 +10,36 @@ import {
   type Outcome,
   type StopCause,
 } from '../core/delivery.js';
+import { explainError } from '../core/platform-errors.js';
 import type { Campaign, Clock, QueuedRow, Random, Settlement, SingleRow } from '../ports.js';
 
 export type Stop = NonNullable<Campaign['stop']>;
 
-export class Course {
+/** So long nothing more is tried of single messages after one has met a refusal of the account, beside a campaign. */
+const SINGLES_REST_MS = 60_000;
+
+export class Outcomes {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #watch: FailureWatch;
   /** Whether anybody has got the campaign's template. */
   #isAnySent: boolean;
+  readonly #singlesOnly: boolean;
   #stop: Stop | null = null;
   /** Pauses in a row that no success has ended. */
   #pauses = 0;
   #rest: { until: number; error: DeliveryError } | null = null;
+  #singlesRestUntil = -Infinity;
 
   constructor(
     { clock, random }: { clock: Clock; random: Random },
-    { budget, isAnySent }: { budget: FailureBudget; isAnySent: boolean },
+    { budget, isAnySent, singlesOnly }: { budget: FailureBudget; isAnySent: boolean; singlesOnly: boolean },
   ) {
     this.#clock = clock;
     this.#random = random;
     this.#watch = new FailureWatch(budget);
     this.#isAnySent = isAnySent;
+    this.#singlesOnly = singlesOnly;
   }
 
   /** Why nothing more is to be sent; null while there is no reason. */
@@ -43,6 +50,11 @@ export class Course {
   /** Nobody is to be sent to before this instant of the monotonic clock. */
   get restUntil(): number {
     return this.#rest?.until ?? -Infinity;
+  }
+
+  /** No single message is to be sent before this instant of the monotonic clock. */
+  get singlesRestUntil(): number {
+    return this.#singlesRestUntil;
   }
 
   /** Why nobody is sent to at the moment; null outside a rest. */
@@ -66,12 +78,21 @@ export class Course {
     return settlement;
   }
 
-  /** What becomes of a single message says nothing of a campaign; what it says of the account counts all the same. */
+  /**
+   * What becomes of a single message says nothing of a campaign. A refusal of the account may be one of its template alone:
+   * it waits, so that the others come first, and whether a campaign beside it must stop as well its own rows will show.
+   */
   settleSingle(row: SingleRow, outcome: Outcome): Settlement {
+    const { seq, expiresAt } = row;
+    if (outcome.kind === 'stopped' && outcome.stop !== 'content') {
+      const { error } = outcome;
+      if (this.#singlesOnly) this.#stop ??= this.#stopFor(outcome.stop, error);
+      else this.#singlesRestUntil = this.#clock.monotonic() + SINGLES_REST_MS;
+      return { seq, state: 'queued', error, uncounted: true, notBefore: this.#clock.now() + SINGLES_REST_MS };
+    }
     const settlement = this.#settle(row, outcome, 0);
-    if (settlement.notBefore === undefined || settlement.notBefore < row.expiresAt) return settlement;
-    const { seq, error } = settlement;
-    return { seq, state: 'failed', ...(error && { error }) };
+    if (settlement.notBefore === undefined || settlement.notBefore < expiresAt) return settlement;
+    return { seq, state: 'failed', ...(settlement.error && { error: settlement.error }) };
   }
 
   #settle({ seq, attempts }: QueuedRow, outcome: Outcome, setBack: number): Settlement {
@@ -120,5 +141,8 @@ export class Course {
 
 /** What keeps an account from sending when it rests for an error, or would have to. */
 export function restCause({ code }: DeliveryError): StopCause {
+  const { class: met } = explainError(code);
+  // One that is in no list says nothing of the account.
+  if (met.kind === 'stop' && met.cause !== 'content') return met.cause;
   return code === 'CONNECTION_REFUSED' ? 'network' : 'rate_limit';
 }
