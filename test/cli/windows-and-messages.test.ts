@@ -130,9 +130,9 @@ describe('message list', () => {
       return (await readFile(workspace.path(file), 'utf8')).trim().split('\r\n');
     };
     const [header, row] = await table('one.csv', '--campaign', campaign);
-    expect(header).toMatch(/,settled,mode,flow,name,order_no,date$/);
+    expect(header).toMatch(/,settled,mode,flow,expires,name,order_no,date$/);
     expect(row).toMatch(/,Ann,A-1,1 Dec$/);
-    expect((await table('all.csv'))[0]).toMatch(/,settled,mode,flow,values$/);
+    expect((await table('all.csv'))[0]).toMatch(/,settled,mode,flow,expires,values$/);
     const again = await inside(workspace, ['message', 'list', '--csv', 'all.csv', '--json']);
     expect(again.error).toMatchObject({ code: 'FILE_EXISTS', hint: expect.stringContaining('--force') as string });
   });

@@ -11,7 +11,8 @@ import { testWorkspace } from '../support/workspace.js';
 import { Trial } from '../support/workspace-trial.js';
 
 const PEOPLE = 500;
-const KILLS = 100;
+/** `npm run test:survival` does more of them. */
+const KILLS = Number(process.env['PAGECAST_CRASH_KILLS'] ?? 40);
 /** Campaigns that run beside one another: most of a killed run is the silence after a death. */
 const SIDE_BY_SIDE = 6;
 

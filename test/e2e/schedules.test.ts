@@ -21,7 +21,7 @@ describe('a timed send', () => {
   it('waits for a worker, goes out once, and tells what it came to', async () => {
     const sandbox = await sandboxProcess(await testWorkspace());
     const trial = await Trial.make(sandbox, '35/s', 20);
-    const at = new Date(Date.now() + 2000).toISOString();
+    const at = new Date(Date.now() + 4000).toISOString();
     const made = await pagecastJson<CampaignJson>(trial.workspace, [...SEND, ...CONSENT(20), '--at', at]);
     expect(made).toMatchObject({ status: 0, json: { state: 'scheduled', queued: 20 } });
     const early = await pagecastJson(trial.workspace, ['run', '--once']);
@@ -110,7 +110,7 @@ describe('a key', () => {
   it('reports a timed campaign when its job is run again after its time', async () => {
     const sandbox = await sandboxProcess(await testWorkspace());
     const trial = await Trial.make(sandbox, '35/s', 3);
-    const at = new Date(Date.now() + 1500).toISOString();
+    const at = new Date(Date.now() + 3000).toISOString();
     const job = () => pagecastJson(trial.workspace, [...SEND, ...CONSENT(3), '--campaign-key', 'k', '--at', at]);
     expect(await job()).toMatchObject({ status: 0, json: { state: 'scheduled' } });
     await until('its time has come', () => Date.now() > Date.parse(at));
