@@ -12,7 +12,7 @@ import { Trial } from '../support/workspace-trial.js';
 
 const PEOPLE = 500;
 /** `npm run test:survival` does more of them. */
-const KILLS = Number(process.env['PAGECAST_CRASH_KILLS'] ?? 40);
+const KILLS = Number(process.env['PAGECAST_CRASH_KILLS'] ?? 30);
 /** Campaigns that run beside one another: most of a killed run is the silence after a death. */
 const SIDE_BY_SIDE = 6;
 

@@ -11,7 +11,7 @@ import { seededRandom } from '../support/sandbox-harness.js';
 import { personId, testWorkspace } from '../support/workspace.js';
 import { SEND, Trial } from '../support/workspace-trial.js';
 
-const KILLS = Number(process.env['PAGECAST_SURVIVAL_KILLS'] ?? 24);
+const KILLS = Number(process.env['PAGECAST_SURVIVAL_KILLS'] ?? 16);
 const TERMS = Math.ceil(KILLS / 4);
 const PEOPLE = 80;
 const SIDE_BY_SIDE = 4;
